@@ -1,0 +1,331 @@
+"""The database's tables, as SQLAlchemy Core sees them. Alembic's migrations under migrations/ make them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from restorium.catalog.types import Instant, Ordered
+from restorium.vocabulary.hierarchy import Platform
+from restorium.vocabulary.sessions import (
+    RestoreKind,
+    RestorePhase,
+    SessionResult,
+    SessionState,
+    TaskSessionState,
+)
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _id() -> sa.Column[object]:
+    return sa.Column("id", sa.Uuid, primary_key=True)
+
+
+def _ref(name: str, target: str, *, nullable: bool = False, on_delete: str = "RESTRICT") -> sa.Column[object]:
+    return sa.Column(
+        name, sa.Uuid, sa.ForeignKey(f"{target}.id", ondelete=on_delete), nullable=nullable, index=True
+    )
+
+
+backup_servers = sa.Table(
+    "backup_servers",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+)
+"""One row: this installation. A table all the same, so that listings can join, filter and sort by it."""
+
+hosts = sa.Table(
+    "hosts",
+    metadata,
+    _id(),
+    sa.Column("managed_server_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("platform", Ordered(Platform), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)
+"""A hypervisor or image folder: a hierarchy root by ``id`` and a managed server by ``managed_server_id``."""
+
+repositories = sa.Table(
+    "repositories",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("secret", sa.LargeBinary, nullable=False),
+    sa.Column("quota_bytes", sa.BigInteger),
+    sa.Column("capacity_bytes", sa.BigInteger, nullable=False),
+    sa.Column("free_bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("job_type", sa.Text, nullable=False),
+    sa.Column("platform", Ordered(Platform), nullable=False),
+    _ref("repository_id", "repositories"),
+    sa.Column("schedule_configured", sa.Boolean, nullable=False),
+    sa.Column("schedule_enabled", sa.Boolean, nullable=False),
+    sa.Column("next_run", Instant),
+    sa.Column("created_at", Instant, nullable=False),
+)
+
+job_objects = sa.Table(
+    "job_objects",
+    metadata,
+    _id(),
+    _ref("job_id", "jobs", on_delete="CASCADE"),
+    _ref("host_id", "hosts"),
+    sa.Column("vm_ref", sa.Text, nullable=False),
+    sa.Column("vm_name", sa.Text, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+)
+
+backups = sa.Table(
+    "backups",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    _ref("job_id", "jobs", nullable=True, on_delete="SET NULL"),
+    _ref("repository_id", "repositories"),
+    sa.Column("platform", Ordered(Platform), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)
+"""What one job keeps on one repository."""
+
+restore_points = sa.Table(
+    "restore_points",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    _ref("backup_id", "backups", on_delete="CASCADE"),
+    sa.Column("created_at", Instant, nullable=False, index=True),
+)
+"""One moment of one job."""
+
+backup_files = sa.Table(
+    "backup_files",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    _ref("backup_id", "backups", on_delete="CASCADE"),
+    _ref("restore_point_id", "restore_points", on_delete="CASCADE"),
+    _ref("repository_id", "repositories"),
+    sa.Column("file_path", sa.Text, nullable=False),
+    sa.Column("file_type", sa.Text, nullable=False),
+    sa.Column("backup_size", sa.BigInteger, nullable=False),
+    sa.Column("data_size", sa.BigInteger, nullable=False),
+    sa.Column("deduplication_ratio", sa.Integer, nullable=False),
+    sa.Column("compress_ratio", sa.Integer, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)
+"""What one VM restore point added to its repository: the manifest, and the sizes behind it. Ratios are percentages."""
+
+vm_restore_points = sa.Table(
+    "vm_restore_points",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    _ref("restore_point_id", "restore_points", on_delete="CASCADE"),
+    _ref("backup_file_id", "backup_files", on_delete="CASCADE"),
+    _ref("host_id", "hosts"),
+    sa.Column("vm_ref", sa.Text, nullable=False),
+    sa.Column("vm_name", sa.Text, nullable=False),
+    sa.Column("algorithm", sa.Text, nullable=False),
+    sa.Column("point_type", sa.Text, nullable=False),
+    sa.Column("vault_point", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Index("ix_vm_restore_points_vm", "host_id", "vm_ref", "created_at"),
+)
+"""One VM in one restore point. ``vault_point`` is the manifest's name in the repository."""
+
+job_sessions = sa.Table(
+    "job_sessions",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    _ref("job_id", "jobs", on_delete="CASCADE"),
+    _ref("restore_point_id", "restore_points", nullable=True, on_delete="SET NULL"),
+    sa.Column("job_type", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Column("ended_at", Instant),
+    sa.Column("state", Ordered(SessionState), nullable=False),
+    sa.Column("result", Ordered(SessionResult), nullable=False),
+    sa.Column("progress", sa.Integer, nullable=False),
+    sa.Column("is_retry", sa.Boolean, nullable=False),
+    sa.Column("reason_code", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("hint", sa.Text),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("worker_id", sa.Text),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+)
+
+task_sessions = sa.Table(
+    "task_sessions",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    _ref("job_session_id", "job_sessions", on_delete="CASCADE"),
+    _ref("host_id", "hosts"),
+    sa.Column("vm_ref", sa.Text, nullable=False),
+    sa.Column("vm_name", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Column("ended_at", Instant),
+    sa.Column("state", Ordered(TaskSessionState), nullable=False),
+    sa.Column("result", Ordered(SessionResult), nullable=False),
+    sa.Column("reason_code", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("total_bytes", sa.BigInteger, nullable=False),
+    sa.Column("read_bytes", sa.BigInteger, nullable=False),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
+)
+
+restore_sessions = sa.Table(
+    "restore_sessions",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("job_type", Ordered(RestoreKind), nullable=False),
+    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Column("ended_at", Instant),
+    sa.Column("state", Ordered(SessionState), nullable=False),
+    sa.Column("result", Ordered(SessionResult), nullable=False),
+    sa.Column("progress", sa.Integer, nullable=False),
+    _ref("vm_restore_point_id", "vm_restore_points", nullable=True, on_delete="SET NULL"),
+    sa.Column("vm_restore_point_name", sa.Text, nullable=False),
+    sa.Column("host_id", sa.Uuid, nullable=False),
+    sa.Column("vm_ref", sa.Text, nullable=False),
+    sa.Column("vm_name", sa.Text, nullable=False),
+    sa.Column("restored_ref", sa.Text),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("phase", Ordered(RestorePhase), nullable=False),
+    sa.Column("planned_bytes", sa.BigInteger, nullable=False),
+    sa.Column("done_bytes", sa.BigInteger, nullable=False),
+    sa.Column("reason_code", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("hint", sa.Text),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("requested_from", sa.Text),
+    sa.Column("idempotency_key", sa.Text, unique=True),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("worker_id", sa.Text),
+)
+"""One restore, from its request to its end. Its id is also the id of the durable flow that carries it out."""
+
+restore_disks = sa.Table(
+    "restore_disks",
+    metadata,
+    sa.Column(
+        "session_id", sa.Uuid, sa.ForeignKey("restore_sessions.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("disk_key", sa.Text, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("planned_bytes", sa.BigInteger, nullable=False),
+    sa.Column("checkpoint", sa.BigInteger, nullable=False),
+    sa.Column("copied_bytes", sa.BigInteger, nullable=False),
+    sa.Column("verified_bytes", sa.BigInteger, nullable=False),
+    sa.Column("result", Ordered(SessionResult), nullable=False),
+    sa.Column("reason", sa.Text),
+)
+"""Progress of each disk of a restore. Everything of the disk below offset ``checkpoint`` is written and flushed."""
+
+session_events = sa.Table(
+    "session_events",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("session_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+)
+"""What happened in a restore or job session, in order of ``id``. Levels: info, warning, error."""
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("name_key", sa.Text, nullable=False, unique=True),
+    sa.Column("password_hash", sa.Text, nullable=False),
+    sa.Column("restore_all", sa.Boolean, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)
+"""Who may log on. ``name_key`` is the case-folded name; ``restore_all`` lifts the restore scope."""
+
+account_roles = sa.Table(
+    "account_roles",
+    metadata,
+    sa.Column("account_id", sa.Uuid, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("role", sa.Text, primary_key=True),
+)
+
+account_scopes = sa.Table(
+    "account_scopes",
+    metadata,
+    sa.Column("account_id", sa.Uuid, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("host_id", sa.Uuid, sa.ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("vm_ref", sa.Text, primary_key=True),
+)
+"""What an account without ``restore_all`` may see and restore; an empty ``vm_ref`` means the whole host."""
+
+logon_sessions = sa.Table(
+    "logon_sessions",
+    metadata,
+    sa.Column("token_hash", sa.LargeBinary(32), primary_key=True),
+    sa.Column("account_id", sa.Uuid, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("last_seen_at", Instant, nullable=False, index=True),
+    sa.Column("last_task", sa.Integer, nullable=False),
+)
+"""Who is logged on. Only a hash of the session's id is kept, since the id is the secret that opens it."""
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column(
+        "token_hash",
+        sa.LargeBinary(32),
+        sa.ForeignKey("logon_sessions.token_hash", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("operation", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("success", sa.Boolean),
+    sa.Column("message", sa.Text),
+    sa.Column("related_kind", sa.Text),
+    sa.Column("related_id", sa.Uuid),
+    sa.Column("related_name", sa.Text),
+    sa.Column("created_at", Instant, nullable=False),
+)
+"""Asynchronous actions of one logon session; ``number`` counts from 1 in each. They end with it."""
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("host_name", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False),
+)
+"""Processes that carry flows, each with a heartbeat."""

@@ -1,0 +1,104 @@
+"""What a hypervisor or image folder is to the rest of the program. One conformance suite holds every implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from restorium.disks.interface import DiskReader, DiskWriter, Extent
+
+
+@dataclass(frozen=True, slots=True)
+class DiskInfo:
+    """One disk of a VM. ``key`` is stable across backups and unique in its VM; ``size`` is the virtual size in bytes."""
+
+    key: str
+    size: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class VmInfo:
+    """One VM of an inventory. ``ref`` is the host's own stable name of it."""
+
+    ref: str
+    name: str
+    disks: tuple[DiskInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VmDescription:
+    """What is needed to make the VM again: kept with a restore point. ``settings`` is JSON of the host's own shape."""
+
+    name: str
+    disks: tuple[DiskInfo, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVm:
+    """A VM held still for reading: ``readers[i]`` is the disk ``description.disks[i]``."""
+
+    description: VmDescription
+    readers: Sequence[DiskReader]
+
+
+class RestoreTarget(Protocol):
+    """A VM in the making, invisible under its final name until ``finalise``.
+
+    A target is found again after a crash by asking the host for it with the same arguments. Every method may be
+    repeated: a step that ran twice leaves what it would have left once.
+    """
+
+    def free_bytes(self) -> int | None:
+        """Room where the disks are written; None where the host cannot tell."""
+        ...
+
+    def create_disk(self, disk: DiskInfo, extents: Iterable[Extent]) -> DiskWriter:
+        """A new, empty image under its temporary name, replacing what an earlier attempt left there.
+
+        ``extents`` says which parts will be written, covering the disk.
+        """
+        ...
+
+    def reopen_disk(self, disk: DiskInfo) -> DiskWriter | None:
+        """The image that an earlier attempt made, with what it flushed; None if there is none that can go on."""
+        ...
+
+    def read_disk(self, disk: DiskInfo) -> DiskReader:
+        """The image as written, to verify it before it is finalised."""
+        ...
+
+    def finalise(self) -> str:
+        """Give everything its final name, register the VM, and return its ``ref``."""
+        ...
+
+    def discard(self) -> None:
+        """Remove everything that has no final name yet. The original is as it was."""
+        ...
+
+
+class Host(Protocol):
+    """One hypervisor or image folder. All methods raise HostError or one of its kind."""
+
+    def check(self) -> None:
+        """Raise unless the host can be reached and read."""
+        ...
+
+    def inventory(self) -> list[VmInfo]: ...
+
+    def open_vm(self, ref: str) -> AbstractContextManager[OpenVm]:
+        """Hold the VM still and open its disks. Raises VmNotFound, DiskMissing, DiskDamaged."""
+        ...
+
+    def restore_target(
+        self, description: VmDescription, *, attempt: str, original_ref: str, new_name: str | None
+    ) -> RestoreTarget:
+        """A place to restore to. ``attempt`` names this restore and makes temporary names unique.
+
+        new_name None: over the VM ``original_ref`` (made anew if it is gone). Otherwise beside it, under that name.
+        Raises TargetExists if a VM or file of another origin has the final name.
+        """
+        ...
