@@ -24,6 +24,7 @@
     │  ├─ RepositoryFull
     │  └─ StorageUnavailable        transient; says nothing about the data
     ├─ TargetFull                   no room where a restore writes
+    ├─ ServerUnreachable            a command found no server, or one that does not answer
     ├─ VerificationFailed           what was written does not read back as the restore point says
     └─ Cancelled                    asked to stop, and stopped
 
@@ -170,6 +171,11 @@ class StorageUnavailable(VaultError):
 class TargetFull(RestoriumError):
     code = "target-full"
     default_hint = "Free space where the VM is restored to, then restore again."
+
+
+class ServerUnreachable(RestoriumError):
+    code = "server-unreachable"
+    default_hint = "Check that the server runs, its address, and the certificate given with --ca."
 
 
 class VerificationFailed(RestoriumError):
