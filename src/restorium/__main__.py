@@ -1,0 +1,5 @@
+"""`python -m restorium` is the program `restorium`."""
+
+from restorium.cli import main
+
+main()

@@ -1,0 +1,69 @@
+"""The program's commands, put together."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restorium.cli import accounts, hosts, jobs, repositories, restores
+from restorium.cli.output import print_error
+from restorium.vocabulary.errors import RestoriumError
+
+app = typer.Typer(
+    name="restorium",
+    help="Back up virtual machines and restore them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(accounts.app, name="account")
+app.add_typer(hosts.app, name="host")
+app.add_typer(repositories.app, name="repository")
+app.add_typer(jobs.app, name="job")
+restores.register(app)
+
+
+@app.command("serve")
+def serve(
+    data: Annotated[Path | None, typer.Option(help="Folder for everything the server keeps.")] = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+) -> None:
+    """Run the server until it is told to stop."""
+    from restorium.cli.serve import serve
+    from restorium.settings import Settings
+
+    given: dict[str, object] = {}
+    if data is not None:
+        given["data"] = data
+    if listen is not None:
+        given["http"] = {"listen": listen}
+    serve(
+        Settings.load(config, **given),
+        show=lambda text: typer.echo(text, err=True),
+        ready=lambda url: typer.echo(f"listening on {url}"),
+    )
+
+
+@app.command("demo")
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Folder to work in; a new one by default.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the server running.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write what happened to this file, as JSON.")] = None,
+) -> None:
+    """Back up two VMs, restore one as a client of the API would, and compare it byte for byte."""
+    from restorium.cli.demo.run import run_demo
+
+    run_demo(data, keep=keep, report=report)
+
+
+def run() -> None:
+    """Run the command line of this process and end it with the command's exit code."""
+    try:
+        app()
+    except RestoriumError as error:
+        sys.exit(print_error(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

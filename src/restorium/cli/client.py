@@ -1,0 +1,149 @@
+"""A client of a running server's native API, logged on for the length of one command."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from restorium.cli.data_folder import DataFolder
+from restorium.vocabulary.errors import (
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    RestoriumError,
+    ServerUnreachable,
+)
+
+_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach and log on to a server; what is None is found through the data folder."""
+
+    server: str | None
+    username: str
+    password_file: Path | None
+    ca: Path | None
+    data: Path
+
+
+class Client:
+    """Speaks JSON to ``/v1``. Methods raise the error that the server answered with, or ServerUnreachable."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def get(self, path: str, **query: str | int | None) -> Any:
+        given = {name: value for name, value in query.items() if value is not None}
+        return self.request("GET", path, params=given)
+
+    def items(self, path: str, **query: str | int | None) -> list[dict[str, Any]]:
+        """The members of a collection."""
+        found: list[dict[str, Any]] = self.get(path, **query)["items"]
+        return found
+
+    def named(self, path: str, name: str) -> dict[str, Any]:
+        """The one member of a collection that is called ``name`` or has it as its id. Raises NotFound."""
+        for item in self.items(path):
+            if name in (item["name"], item["id"]):
+                return item
+        raise NotFound(f"there is no {name!r} in {path}", hint="List them to see what there is.")
+
+    def post(
+        self, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> Any:
+        return self.request("POST", path, json=body, headers=headers)
+
+    def delete(self, path: str) -> None:
+        self.request("DELETE", path)
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            answer = self._http.request(method, f"/v1{path}", **options)
+        except httpx.TimeoutException:
+            raise ServerUnreachable(f"the server at {self._http.base_url} does not answer") from None
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"cannot reach the server at {self._http.base_url}: {error}") from None
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        raise _error(answer)
+
+
+@contextmanager
+def connect(connection: Connection) -> Iterator[Client]:
+    """Log on, hand over the client, log off. Raises ServerUnreachable, NotAuthenticated, InvalidInput."""
+    folder = DataFolder(connection.data)
+    url, trust = _locate(connection, folder)
+    with httpx.Client(base_url=url, verify=trust, timeout=_TIMEOUT_SECONDS) as http:
+        client = Client(http)
+        password = _password(connection, folder)
+        logon = client.post("/tokens", {"name": connection.username, "password": password})
+        http.headers["Authorization"] = f"Bearer {logon['token']}"
+        try:
+            yield client
+        finally:
+            client.delete("/tokens/current")
+
+
+def _locate(connection: Connection, folder: DataFolder) -> tuple[str, ssl.SSLContext]:
+    if connection.server is not None:
+        return connection.server.rstrip("/"), _trust(connection.ca)
+    running = folder.running_server()
+    if running is None:
+        raise ServerUnreachable(
+            f"no server runs on the data folder {folder.path}",
+            hint="Start one with `restorium serve`, or name one with --server or --data.",
+        )
+    return running.url, _trust(connection.ca or running.certificate)
+
+
+def _trust(certificate: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInput(
+            f"{certificate} cannot be read as a certificate: {error}", hint="Name a PEM file with --ca."
+        ) from None
+
+
+def _password(connection: Connection, folder: DataFolder) -> str:
+    given = os.environ.get("RESTORIUM_PASSWORD")
+    if connection.password_file is None and given is not None:
+        return given
+    file = connection.password_file or folder.initial_password
+    try:
+        return file.read_text().rstrip("\r\n")
+    except OSError as error:
+        raise NotAuthenticated(
+            f"cannot read a password from {file}: {error.strerror}",
+            hint="Name a file with --password-file or set RESTORIUM_PASSWORD.",
+        ) from None
+
+
+def _error(answer: httpx.Response) -> RestoriumError:
+    try:
+        told = answer.json()["error"]
+        kind, message, hint = told["code"], told["message"], told["hint"]
+    except (ValueError, KeyError, TypeError):
+        return ServerUnreachable(
+            f"{answer.url} answered {answer.status_code} and no Restorium error", hint="Check --server."
+        )
+    return _by_code().get(kind, RestoriumError)(message, hint=hint)
+
+
+def _by_code() -> dict[str, type[RestoriumError]]:
+    found: dict[str, type[RestoriumError]] = {}
+    waiting: list[type[RestoriumError]] = [RestoriumError]
+    while waiting:
+        kind = waiting.pop()
+        found[kind.code] = kind
+        waiting.extend(kind.__subclasses__())
+    return found

@@ -1,0 +1,124 @@
+"""`restorium points`, `restore`, `sessions` and `cancel`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from restorium.cli.command import Client, Output, server_command
+from restorium.cli.follow import Follow, end_with, follow_restore
+from restorium.cli.output import field, moment
+from restorium.cli.sizes import format_size
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    server_command(app, "points")(points)
+    server_command(app, "restore")(restore)
+    server_command(app, "sessions")(sessions)
+    server_command(app, "cancel")(cancel)
+
+
+def points(
+    client: Client,
+    output: Output,
+    vm: Annotated[str | None, typer.Option(help="Only restore points of this VM.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most to list.")] = 100,
+) -> None:
+    """List the restore points of VMs, newest first."""
+    output.table(
+        client.items("/restore-points", vm=vm, limit=limit),
+        [
+            ("CREATED (UTC)", moment("created_at")),
+            ("VM", field("vm_name")),
+            ("TYPE", field("type")),
+            ("JOB", field("job_name")),
+            ("ID", field("id")),
+        ],
+    )
+
+
+def restore(
+    client: Client,
+    output: Output,
+    point: Annotated[str, typer.Argument(help="Id, as `restorium points` lists it.")],
+    keep_original: Annotated[
+        bool, typer.Option("--keep-original", help="Restore beside the original.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the VM restored beside the original.")] = None,
+    power_on: Annotated[bool, typer.Option("--power-on", help="Start the VM afterwards.")] = False,
+    follow: Follow = False,
+) -> None:
+    """Restore a VM, over the original unless told otherwise."""
+    body = {
+        "restore_point_id": point,
+        "keep_original": keep_original or name is not None,
+        "new_name": name,
+        "power_on": power_on,
+    }
+    session = client.post("/restores", body, headers={"Idempotency-Key": str(uuid4())})
+    if follow:
+        end_with(output, follow_restore(client, output, session["id"]))
+    else:
+        output.result(session, f"started restore session {session['id']}")
+
+
+def sessions(
+    client: Client,
+    output: Output,
+    session_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Show one restore session.")
+    ] = None,
+    follow: Follow = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most to list.")] = 100,
+) -> None:
+    """List the restore sessions, newest first, or show one."""
+    if session_id is None:
+        output.table(
+            client.items("/restore-sessions", limit=limit),
+            [
+                ("CREATED (UTC)", moment("created_at")),
+                ("VM", field("vm_name")),
+                ("STATE", field("state")),
+                ("RESULT", field("result")),
+                ("%", field("progress")),
+                ("ID", field("id")),
+            ],
+        )
+    elif follow:
+        end_with(output, follow_restore(client, output, session_id))
+    else:
+        session = client.get(f"/restore-sessions/{session_id}")
+        output.result(session, _describe(session))
+
+
+def cancel(client: Client, output: Output, session_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Ask a running restore to stop and to remove what it has written."""
+    session = client.post(f"/restore-sessions/{session_id}/cancel")
+    output.result(session, f"asked restore session {session['id']} to stop")
+
+
+def _describe(session: dict[str, Any]) -> str:
+    lines = [
+        f"{session['name']}  ({session['id']})",
+        f"state      {session['state']} ({session['phase']}), result {session['result']}",
+        f"progress   {session['progress']} %, {format_size(session['done_bytes'])}"
+        f" of {format_size(session['planned_bytes'])}",
+        f"asked by   {session['requested_by']}, {moment('created_at')(session)} UTC",
+    ]
+    if session["ended_at"] is not None:
+        lines.append(f"ended      {moment('ended_at')(session)} UTC")
+    if session["reason"] is not None:
+        lines.append(f"reason     {session['reason']['message']} ({session['reason']['code']})")
+        lines.append(f"remedy     {session['reason']['hint']}")
+    lines += [
+        f"disk       {disk['key']}: {format_size(disk['copied_bytes'])} of {format_size(disk['planned_bytes'])}"
+        f" copied, {format_size(disk['verified_bytes'])} verified"
+        for disk in session["disks"]
+    ]
+    lines += [
+        f"{moment('at')(event)}  {event['level']:<7}  {event['message']}" for event in session["events"]
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,121 @@
+"""The server: the one place that puts the parts together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from types import FrameType
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from restorium.catalog import accounts
+from restorium.catalog.database import Database
+from restorium.cli.certificate import ensure_certificate
+from restorium.cli.data_folder import DataFolder, RunningServer, write_private
+from restorium.cli.listener import Address, bind
+from restorium.cli.logs import configure_logs
+from restorium.em import app as em
+from restorium.flows.engine import Engine
+from restorium.native import app as native
+from restorium.settings import Settings
+from restorium.vocabulary.clock import Clock, SystemClock
+from restorium.vocabulary.roles import Role
+
+ADMINISTRATOR = "administrator"
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_GRACE_SECONDS = 5
+_PASSWORD_BYTES = 18
+
+_log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    show: called with what an operator has to read once.
+    ready: called with the URL once requests are answered.
+    Raises AlreadyRunning, InvalidInput and the errors of the database.
+    """
+    configure_logs(settings.log_level)
+    clock = SystemClock()
+    folder = DataFolder(settings.data)
+    address = Address.parse(settings.http.listen)
+    with ExitStack() as stack:
+        for stop_signal in _STOP_SIGNALS:
+            signal.signal(stop_signal, _leave)
+        stack.enter_context(folder.locked())
+        listener = stack.enter_context(bind(address))
+        certificate, key = _certificate(settings, folder, address.host, clock)
+        database = Database.open(settings.database_url or f"sqlite:///{folder.database.resolve()}", clock)
+        stack.callback(database.close)
+        _first_account(database, folder, settings, show)
+        engine = Engine(settings, database, clock)
+        stack.callback(engine.stop)
+        engine.start()
+        for stop_signal in _STOP_SIGNALS:
+            stack.callback(signal.signal, stop_signal, signal.SIG_IGN)
+        address = address.at(listener)
+        running = RunningServer(address.local_url, os.getpid(), certificate.resolve())
+
+        @asynccontextmanager
+        async def announced(_: Starlette) -> AsyncIterator[None]:
+            with folder.announced(running):
+                ready(address.url)
+                yield
+
+        faces = [Mount("/api", em.create(engine)), Mount("/v1", native.create(engine))]
+        _run(Starlette(routes=faces, lifespan=announced), listener, certificate, key)
+        _log.info("stopping")
+
+
+def _run(app: Starlette, listener: socket.socket, certificate: Path, key: Path) -> None:
+    config = uvicorn.Config(
+        app,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _certificate(settings: Settings, folder: DataFolder, host: str, clock: Clock) -> tuple[Path, Path]:
+    certificate = settings.http.certificate or folder.certificate
+    key = settings.http.certificate_key or folder.certificate_key
+    ensure_certificate(certificate, key, listen_host=host, now=clock.now())
+    return certificate, key
+
+
+def _first_account(
+    database: Database, folder: DataFolder, settings: Settings, show: Callable[[str], None]
+) -> None:
+    """Make the administrator's account unless there are accounts already.
+
+    The password's file is written before the account: a crash in between leaves a file that is written anew.
+    """
+    with database.write() as connection:
+        if accounts.count(connection):
+            return
+        if settings.admin_password is not None:
+            password = settings.admin_password.get_secret_value()
+        else:
+            password = secrets.token_urlsafe(_PASSWORD_BYTES)
+            write_private(folder.initial_password, password + "\n")
+            show(f"made the account {ADMINISTRATOR} with the password {password}")
+            show(f"the password is also in {folder.initial_password}; change it and remove that file")
+        accounts.add(connection, ADMINISTRATOR, password, roles={Role.PORTAL_ADMINISTRATOR}, restore_all=True)
