@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from restorium.cli.command import Client, Output, server_command
-from restorium.cli.output import field
+from restorium.cli.client import Client
+from restorium.cli.command import server_command
+from restorium.cli.output import Output, field
 from restorium.cli.secret_files import read_secret
 
 app = typer.Typer(help="Who may log on.", no_args_is_help=True)

@@ -21,8 +21,8 @@ _CLOCK_SKEW = timedelta(hours=1)
 def ensure_certificate(certificate: Path, key: Path, *, listen_host: str, now: datetime) -> None:
     """Make a self-signed P-256 certificate and its key (mode 0600) unless both files are there.
 
-    It names localhost, this machine, the loopback addresses and ``listen_host``; clients trust it by being given
-    the file. The key is written first: a crash in between leaves a pair that is made anew.
+    It names localhost, this machine, the loopback addresses and ``listen_host``; clients trust it by
+    being given the file. The key is written first: a crash in between leaves a pair that is made anew.
     """
     if certificate.exists() and key.exists():
         return

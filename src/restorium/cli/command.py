@@ -46,8 +46,8 @@ def _shared(
 def server_command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register ``function(client, output, ...)`` as a command of ``app``.
 
-    Its further parameters are the command's own; the shared options are added, and say which server ``client``
-    is logged on to and how ``output`` prints.
+    Its further parameters are the command's own; the shared options are added: which server
+    ``client`` is logged on to, and how ``output`` prints.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:

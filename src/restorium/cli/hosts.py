@@ -6,8 +6,9 @@ from pathlib import Path
 
 import typer
 
-from restorium.cli.command import Client, Output, server_command
-from restorium.cli.output import Item, field
+from restorium.cli.client import Client
+from restorium.cli.command import server_command
+from restorium.cli.output import Item, Output, field
 from restorium.cli.sizes import format_size
 
 app = typer.Typer(help="Hypervisors and image folders.", no_args_is_help=True)

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from restorium.cli.command import Client, Output, server_command
+from restorium.cli.client import Client
+from restorium.cli.command import server_command
 from restorium.cli.follow import Follow, end_with, follow_job_session
-from restorium.cli.output import field
+from restorium.cli.output import Output, field
 from restorium.vocabulary.errors import InvalidInput, VmNotFound
 
 app = typer.Typer(help="What is backed up.", no_args_is_help=True)

@@ -48,7 +48,7 @@ class Address:
 
 @contextmanager
 def bind(address: Address) -> Iterator[socket.socket]:
-    """A listening socket. Raises AlreadyRunning if the port is taken, InvalidInput if the host is not ours."""
+    """A listening socket. Raises AlreadyRunning if the port is taken, else InvalidInput."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from restorium.cli.command import Client, Output, server_command
-from restorium.cli.output import field
+from restorium.cli.client import Client
+from restorium.cli.command import server_command
+from restorium.cli.output import Output, field
 from restorium.cli.secret_files import read_secret
 from restorium.cli.sizes import format_size, parse_size
 from restorium.vocabulary.errors import InvalidInput
@@ -31,7 +32,7 @@ def add(
 ) -> None:
     """Add a repository: open the one at URL, or make a new one where there is none.
 
-    Without a passphrase or key file the server makes a key and keeps it: backups then die with its data folder.
+    Without a passphrase or key file the server makes a key; the backups then need its data folder.
     """
     body = {
         "name": name,

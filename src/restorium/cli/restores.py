@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import typer
 
-from restorium.cli.command import Client, Output, server_command
+from restorium.cli.client import Client
+from restorium.cli.command import server_command
 from restorium.cli.follow import Follow, end_with, follow_restore
-from restorium.cli.output import field, moment
+from restorium.cli.output import Output, field, moment
 from restorium.cli.sizes import format_size
 
 
@@ -114,8 +115,8 @@ def _describe(session: dict[str, Any]) -> str:
         lines.append(f"reason     {session['reason']['message']} ({session['reason']['code']})")
         lines.append(f"remedy     {session['reason']['hint']}")
     lines += [
-        f"disk       {disk['key']}: {format_size(disk['copied_bytes'])} of {format_size(disk['planned_bytes'])}"
-        f" copied, {format_size(disk['verified_bytes'])} verified"
+        f"disk       {disk['key']}: {format_size(disk['copied_bytes'])} copied"
+        f" of {format_size(disk['planned_bytes'])}, {format_size(disk['verified_bytes'])} verified"
         for disk in session["disks"]
     ]
     lines += [
