@@ -41,7 +41,7 @@ def list_jobs(client: Client, output: Output) -> None:
         [
             ("NAME", field("name")),
             ("REPOSITORY", field("repository_name")),
-            ("VMS", lambda job: ", ".join(vm["name"] for vm in job["vms"])),
+            ("VMS", lambda job: ", ".join(vm["vm_name"] for vm in job["vms"])),
             ("ID", field("id")),
         ],
     )
@@ -71,5 +71,5 @@ def _find_vm(client: Client, path: str) -> dict[str, str]:
     host = client.named("/hosts", host_name)
     for vm in client.items(f"/hosts/{host['id']}/vms"):
         if vm_name in (vm["ref"], vm["name"]):
-            return {"host_id": host["id"], "ref": vm["ref"]}
+            return {"host_id": host["id"], "vm_ref": vm["ref"]}
     raise VmNotFound(f"the host {host_name} has no VM {vm_name!r}")

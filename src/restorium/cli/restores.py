@@ -34,7 +34,7 @@ def points(
         [
             ("CREATED (UTC)", moment("created_at")),
             ("VM", field("vm_name")),
-            ("TYPE", field("type")),
+            ("TYPE", field("point_type")),
             ("JOB", field("job_name")),
             ("ID", field("id")),
         ],
@@ -115,7 +115,7 @@ def _describe(session: dict[str, Any]) -> str:
         lines.append(f"reason     {session['reason']['message']} ({session['reason']['code']})")
         lines.append(f"remedy     {session['reason']['hint']}")
     lines += [
-        f"disk       {disk['key']}: {format_size(disk['copied_bytes'])} copied"
+        f"disk       {disk['disk_key']}: {format_size(disk['copied_bytes'])} copied"
         f" of {format_size(disk['planned_bytes'])}, {format_size(disk['verified_bytes'])} verified"
         for disk in session["disks"]
     ]

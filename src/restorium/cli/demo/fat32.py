@@ -1,7 +1,7 @@
 """A FAT32 file system written from Python, for machines that have no mkfs.ext4.
 
-Source: Microsoft, "FAT: General Overview of On-Disk Format", version 1.03. Only what the demo needs: short names
-in capitals, files in one piece, no partition table.
+Source: Microsoft, "FAT: General Overview of On-Disk Format", version 1.03. Only what the demo needs:
+short names in capitals, files in one piece, no partition table.
 """
 
 from __future__ import annotations

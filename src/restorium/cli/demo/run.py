@@ -82,7 +82,7 @@ def _back_up_twice(
                 "key": {"kind": "passphrase", "passphrase": passphrase},
             },
         )
-        vms = [{"host_id": host["id"], "ref": machine.name} for machine in machines]
+        vms = [{"host_id": host["id"], "vm_ref": machine.name} for machine in machines]
         job = client.post("/jobs", {"name": "nightly", "repository_id": repository["id"], "vms": vms})
     with narrator.step("first_backup", "back up both VMs: everything"):
         _run_job(client, outcome, narrator, job["id"])

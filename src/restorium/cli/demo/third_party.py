@@ -1,7 +1,7 @@
 """A client of the Enterprise Manager API that knows its documents and nothing of this program.
 
-It is given the address of ``/api/``, an account and the server's certificate; every other address is a link that
-the server gave it. Source: the public reference of the API, version 1.7.
+It is given the address of ``/api/``, an account and the server's certificate; every other address is a link
+that the server gave it. Source: the public reference of the API, version 1.7.
 """
 
 from __future__ import annotations
