@@ -1,0 +1,60 @@
+"""The native API, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from restorium.flows.engine import Engine
+from restorium.native import accounts, hosts, jobs, points, repositories, restores, tokens
+from restorium.native.errors import respond
+from restorium.native.exchange import Endpoint
+from restorium.vocabulary.errors import NotFound, RestoriumError, Unsupported
+
+_OPERATIONS = (
+    *accounts.OPERATIONS,
+    *hosts.OPERATIONS,
+    *repositories.OPERATIONS,
+    *jobs.OPERATIONS,
+    *points.OPERATIONS,
+    *restores.OPERATIONS,
+)
+
+
+def create(engine: Engine) -> Starlette:
+    """The application to mount at ``/v1``."""
+    endpoints: dict[str, dict[str, Endpoint]] = {
+        "/tokens": {"POST": tokens.log_on(engine)},
+        "/tokens/current": {"DELETE": tokens.log_off(engine)},
+    }
+    for operation in _OPERATIONS:
+        endpoints.setdefault(operation.path, {})[operation.method] = operation.endpoint(engine)
+    return Starlette(
+        routes=[Route(path, _by_method(served), methods=list(served)) for path, served in endpoints.items()],
+        exception_handlers={HTTPException: _not_served, Exception: _unexpected},
+    )
+
+
+def _by_method(endpoints: Mapping[str, Endpoint]) -> Endpoint:
+    async def serve(request: Request) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return serve
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    asked = f"{request.method} {request.url.path}"
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        refusal = Unsupported(f"{asked} is not offered", hint=f"This path answers to {allowed}.")
+        return respond(refusal, status=405, headers={"Allow": allowed})
+    return respond(NotFound(f"{asked} names nothing of this API", hint="Check the path."))
+
+
+async def _unexpected(_request: Request, _error: Exception) -> Response:
+    return respond(RestoriumError("the server failed to answer the request"))

@@ -1,0 +1,67 @@
+"""Requests and answers of the native API as bytes and as values."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from restorium.native.errors import respond
+from restorium.vocabulary.errors import InvalidInput, RestoriumError
+
+_BODY_BYTES = 1024 * 1024
+
+T = TypeVar("T")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Items(msgspec.Struct, Generic[T]):
+    """A collection, or as much of it as was asked for."""
+
+    items: list[T]
+
+
+async def read(request: Request) -> bytes:
+    """The request's body. Raises InvalidInput as soon as it is larger than 1 MiB."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > _BODY_BYTES:
+            raise InvalidInput(f"the request's body is larger than {_BODY_BYTES} bytes")
+    return bytes(content)
+
+
+def decode(content: bytes, kind: type[T]) -> T:
+    """The JSON of a request as ``kind``. Raises InvalidInput naming the member that is wrong."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"the request's body is not what is expected: {error}") from None
+
+
+def show(found: object, kind: type[T]) -> T:
+    """What the catalog or a flow gave, as the API shows it: members are taken by name."""
+    return msgspec.convert(found, kind, from_attributes=True)
+
+
+def encode(value: Any, status: int) -> Response:
+    """An answer; without a body for None."""
+    if value is None:
+        return Response(status_code=status)
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def guarded(endpoint: Endpoint) -> Endpoint:
+    """``endpoint`` with the errors it raises turned into answers."""
+
+    async def run(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except RestoriumError as error:
+            return respond(error)
+
+    return run

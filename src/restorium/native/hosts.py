@@ -1,0 +1,71 @@
+"""Hosts: hypervisors and image folders, and the VMs on them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from restorium.catalog import hosts
+from restorium.flows import hosts as flows
+from restorium.flows import inventory
+from restorium.native.exchange import Items, show
+from restorium.native.operation import Call, Operation
+from restorium.native.roles import ADMINISTRATORS, MONITORS
+
+
+class NewHost(msgspec.Struct, forbid_unknown_fields=True):
+    """``kind`` is ``image-folder``, whose ``address`` is a folder on the server's machine."""
+
+    name: str
+    kind: str
+    address: str
+
+
+class Host(msgspec.Struct):
+    id: UUID
+    name: str
+    kind: str
+    address: str
+    created_at: datetime
+
+
+class Disk(msgspec.Struct):
+    """``size`` is in bytes, as the VM sees it."""
+
+    key: str
+    size: int
+    format: str
+
+
+class Vm(msgspec.Struct):
+    """``ref`` is the host's own name of the VM."""
+
+    ref: str
+    name: str
+    disks: list[Disk]
+
+
+def _add(call: Call) -> Host:
+    new: NewHost = call.body
+    host_id = flows.add(call.engine, new.kind, new.name, new.address)
+    with call.engine.database.read() as connection:
+        return show(hosts.get(connection, host_id), Host)
+
+
+def _list(call: Call) -> Items[Host]:
+    with call.engine.database.read() as connection:
+        rows = hosts.listing.page(connection, order=[("name", False)], limit=call.limit, visible=call.visible)
+        return Items([show(row, Host) for row in rows])
+
+
+def _list_vms(call: Call) -> Items[Vm]:
+    return Items([show(vm, Vm) for vm in inventory.list_vms(call.engine, call.id)])
+
+
+OPERATIONS = (
+    Operation("GET", "/hosts", _list, MONITORS),
+    Operation("POST", "/hosts", _add, ADMINISTRATORS, body=NewHost, status=201),
+    Operation("GET", "/hosts/{id}/vms", _list_vms, ADMINISTRATORS),
+)

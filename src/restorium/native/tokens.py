@@ -1,0 +1,94 @@
+"""Logging on: a name and a password for a token, which is a logon session of the catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from restorium.catalog import accounts, logons
+from restorium.flows.engine import Engine
+from restorium.native.exchange import Endpoint, decode, encode, guarded, read
+from restorium.vocabulary.errors import InvalidIdentifier, NotAuthenticated
+from restorium.vocabulary.ids import parse_guid
+
+_HINT = "Get a token with POST /v1/tokens."
+
+
+class Credentials(msgspec.Struct, forbid_unknown_fields=True):
+    """An account's name and password."""
+
+    name: str
+    password: str
+
+
+class Token(msgspec.Struct):
+    """``token`` goes into the header ``Authorization: Bearer``; it ends when unused for ``idle_seconds``."""
+
+    token: UUID
+    idle_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Logon:
+    """Who is logged on, and by which token."""
+
+    token: UUID
+    account: accounts.Account
+
+
+def log_on(engine: Engine) -> Endpoint:
+    """``POST /tokens``: credentials for a token."""
+
+    def open_logon(credentials: Credentials, address: str) -> Token:
+        database = engine.database
+        with database.read() as connection:
+            account = accounts.verify(connection, credentials.name, credentials.password, address=address)
+        with database.write() as connection:
+            token = logons.open(connection, account.id)
+        return Token(token, int(engine.settings.em.logon_idle.total_seconds()))
+
+    async def serve(request: Request) -> Response:
+        credentials = decode(await read(request), Credentials)
+        address = request.client.host if request.client else ""
+        return encode(await to_thread.run_sync(open_logon, credentials, address), 201)
+
+    return guarded(serve)
+
+
+def log_off(engine: Engine) -> Endpoint:
+    """``DELETE /tokens/current``: end the token that the request carries."""
+
+    def close_logon(request: Request) -> None:
+        token = authenticate(engine, request).token
+        with engine.database.write() as connection:
+            logons.close(connection, token)
+
+    async def serve(request: Request) -> Response:
+        await to_thread.run_sync(close_logon, request)
+        return encode(None, 204)
+
+    return guarded(serve)
+
+
+def authenticate(engine: Engine, request: Request) -> Logon:
+    """Who asks, by the request's token, whose idle time begins anew. Raises NotAuthenticated."""
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise NotAuthenticated("the request carries no token", hint=_HINT)
+    try:
+        token = parse_guid(credential.strip())
+    except InvalidIdentifier:
+        raise NotAuthenticated("the token is not one of this server", hint=_HINT) from None
+    with engine.database.read() as connection:
+        logon = logons.find(connection, token, engine.settings.em.logon_idle)
+    if logon is None:
+        raise NotAuthenticated("the token is unknown or has idled for too long", hint=_HINT)
+    if logon.due:
+        with engine.database.write() as connection:
+            logons.touch(connection, logon)
+    return Logon(token, logon.account)
