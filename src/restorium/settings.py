@@ -21,9 +21,9 @@ from pydantic_settings import (
 class HttpSettings(BaseModel):
     """The listener and what it trusts."""
 
-    listen: str = "0.0.0.0:9398"  # noqa: S104  the documented port of the API, meant to be reached
+    listen: str = "0.0.0.0:9398"
     allowed_hosts: list[str] = Field(default_factory=list)
-    """Host names, beyond addresses and this machine's own names, that a request may name in its Host header."""
+    """Names that a Host header may hold beside addresses and this machine's own names."""
     trusted_proxies: list[str] = Field(default_factory=list)
     """Addresses whose X-Forwarded-Proto and X-Forwarded-Host are believed."""
     certificate: Path | None = None
@@ -51,7 +51,10 @@ class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RESTORIUM_", env_nested_delimiter="__", extra="forbid", nested_model_default_partial_update=True
+        env_prefix="RESTORIUM_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        nested_model_default_partial_update=True,
     )
 
     data: Path = Path("restorium-data")
@@ -60,6 +63,8 @@ class Settings(BaseSettings):
     admin_password: SecretStr | None = None
     server_name: str | None = None
     log_level: str = "info"
+    flows_per_repository: int = Field(default=2, ge=1)
+    """Backups and restores that run at once on one repository; more wait."""
     http: HttpSettings = Field(default_factory=HttpSettings)
     em: EmSettings = Field(default_factory=EmSettings)
     vault: VaultSettings = Field(default_factory=VaultSettings)
@@ -82,4 +87,4 @@ class Settings(BaseSettings):
                     return init_settings, env_settings
                 return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config)
 
-        return _WithFile(**overrides)  # type: ignore[no-any-return]
+        return _WithFile(**overrides)

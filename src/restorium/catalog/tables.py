@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from restorium.catalog.types import Instant, Ordered
+from restorium.vocabulary.backups import Algorithm, BackupFileType, JobType, PointType
 from restorium.vocabulary.hierarchy import Platform
 from restorium.vocabulary.sessions import (
     RestoreKind,
@@ -13,6 +14,7 @@ from restorium.vocabulary.sessions import (
     SessionState,
     TaskSessionState,
 )
+from restorium.vocabulary.tasks import TaskState
 
 metadata = sa.MetaData(
     naming_convention={
@@ -78,7 +80,7 @@ jobs = sa.Table(
     _id(),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("description", sa.Text, nullable=False),
-    sa.Column("job_type", sa.Text, nullable=False),
+    sa.Column("job_type", Ordered(JobType), nullable=False),
     sa.Column("platform", Ordered(Platform), nullable=False),
     _ref("repository_id", "repositories"),
     sa.Column("schedule_configured", sa.Boolean, nullable=False),
@@ -116,7 +118,8 @@ restore_points = sa.Table(
     _id(),
     sa.Column("name", sa.Text, nullable=False),
     _ref("backup_id", "backups", on_delete="CASCADE"),
-    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index("ix_restore_points_created_at", "created_at", "id"),
 )
 """One moment of one job."""
 
@@ -129,14 +132,17 @@ backup_files = sa.Table(
     _ref("restore_point_id", "restore_points", on_delete="CASCADE"),
     _ref("repository_id", "repositories"),
     sa.Column("file_path", sa.Text, nullable=False),
-    sa.Column("file_type", sa.Text, nullable=False),
+    sa.Column("file_type", Ordered(BackupFileType), nullable=False),
     sa.Column("backup_size", sa.BigInteger, nullable=False),
     sa.Column("data_size", sa.BigInteger, nullable=False),
     sa.Column("deduplication_ratio", sa.Integer, nullable=False),
     sa.Column("compress_ratio", sa.Integer, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
 )
-"""What one VM restore point added to its repository: the manifest, and the sizes behind it. Ratios are percentages."""
+"""What one VM restore point added to its repository: the manifest, and the sizes behind it.
+
+Ratios are percentages.
+"""
 
 vm_restore_points = sa.Table(
     "vm_restore_points",
@@ -148,10 +154,11 @@ vm_restore_points = sa.Table(
     _ref("host_id", "hosts"),
     sa.Column("vm_ref", sa.Text, nullable=False),
     sa.Column("vm_name", sa.Text, nullable=False),
-    sa.Column("algorithm", sa.Text, nullable=False),
-    sa.Column("point_type", sa.Text, nullable=False),
+    sa.Column("algorithm", Ordered(Algorithm), nullable=False),
+    sa.Column("point_type", Ordered(PointType), nullable=False),
     sa.Column("vault_point", sa.Text, nullable=False),
-    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index("ix_vm_restore_points_created_at", "created_at", "id"),
     sa.Index("ix_vm_restore_points_vm", "host_id", "vm_ref", "created_at"),
 )
 """One VM in one restore point. ``vault_point`` is the manifest's name in the repository."""
@@ -163,8 +170,8 @@ job_sessions = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     _ref("job_id", "jobs", on_delete="CASCADE"),
     _ref("restore_point_id", "restore_points", nullable=True, on_delete="SET NULL"),
-    sa.Column("job_type", sa.Text, nullable=False),
-    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Column("job_type", Ordered(JobType), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
     sa.Column("state", Ordered(SessionState), nullable=False),
     sa.Column("result", Ordered(SessionResult), nullable=False),
@@ -176,6 +183,8 @@ job_sessions = sa.Table(
     sa.Column("requested_by", sa.Text, nullable=False),
     sa.Column("worker_id", sa.Text),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Index("ix_job_sessions_created_at", "created_at", "id"),
+    sa.Index("ix_job_sessions_state", "state", "created_at", "id"),
 )
 
 task_sessions = sa.Table(
@@ -187,7 +196,7 @@ task_sessions = sa.Table(
     _ref("host_id", "hosts"),
     sa.Column("vm_ref", sa.Text, nullable=False),
     sa.Column("vm_name", sa.Text, nullable=False),
-    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
     sa.Column("state", Ordered(TaskSessionState), nullable=False),
     sa.Column("result", Ordered(SessionResult), nullable=False),
@@ -196,6 +205,7 @@ task_sessions = sa.Table(
     sa.Column("total_bytes", sa.BigInteger, nullable=False),
     sa.Column("read_bytes", sa.BigInteger, nullable=False),
     sa.Column("stored_bytes", sa.BigInteger, nullable=False),
+    sa.Index("ix_task_sessions_created_at", "created_at", "id"),
 )
 
 restore_sessions = sa.Table(
@@ -204,7 +214,7 @@ restore_sessions = sa.Table(
     _id(),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("job_type", Ordered(RestoreKind), nullable=False),
-    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
     sa.Column("state", Ordered(SessionState), nullable=False),
     sa.Column("result", Ordered(SessionResult), nullable=False),
@@ -224,9 +234,12 @@ restore_sessions = sa.Table(
     sa.Column("hint", sa.Text),
     sa.Column("requested_by", sa.Text, nullable=False),
     sa.Column("requested_from", sa.Text),
-    sa.Column("idempotency_key", sa.Text, unique=True),
+    sa.Column("idempotency_key", sa.Text),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
     sa.Column("worker_id", sa.Text),
+    sa.UniqueConstraint("requested_by", "idempotency_key", name="uq_restore_sessions_idempotency"),
+    sa.Index("ix_restore_sessions_created_at", "created_at", "id"),
+    sa.Index("ix_restore_sessions_state", "state", "created_at", "id"),
 )
 """One restore, from its request to its end. Its id is also the id of the durable flow that carries it out."""
 
@@ -246,7 +259,10 @@ restore_disks = sa.Table(
     sa.Column("result", Ordered(SessionResult), nullable=False),
     sa.Column("reason", sa.Text),
 )
-"""Progress of each disk of a restore. Everything of the disk below offset ``checkpoint`` is written and flushed."""
+"""Progress of each disk of a restore.
+
+Everything of the disk below offset ``checkpoint`` is written and flushed.
+"""
 
 session_events = sa.Table(
     "session_events",
@@ -309,7 +325,7 @@ tasks = sa.Table(
     ),
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("operation", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("state", Ordered(TaskState), nullable=False),
     sa.Column("success", sa.Boolean),
     sa.Column("message", sa.Text),
     sa.Column("related_kind", sa.Text),

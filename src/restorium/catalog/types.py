@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware UTC datetime, kept as whole microseconds since 1970 so that both databases order it exactly."""
+    """An aware UTC datetime, kept as whole microseconds since 1970: both databases order it exactly."""
 
     impl = sa.BigInteger
     cache_ok = True
@@ -28,7 +28,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 class Ordered(TypeDecorator[Any]):
-    """A member of an enumeration, kept as its place in the declaration: the API compares enumerations by place."""
+    """A member of an enumeration, kept as its place in it, by which the API compares enumerations."""
 
     impl = sa.SmallInteger
     cache_ok = True
@@ -38,6 +38,11 @@ class Ordered(TypeDecorator[Any]):
         self.enumeration = enumeration
         self._members = tuple(enumeration)
         self._places = {member: place for place, member in enumerate(self._members)}
+        self._by_name = {member.lower(): member for member in self._members}
+
+    def member(self, name: str) -> StrEnum | None:
+        """The member of that name, written in any case; None if there is none."""
+        return self._by_name.get(name.lower())
 
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> int | None:
         return None if value is None else self._places[self.enumeration(value)]

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 
 class Clock(Protocol):
-    """``now`` is aware and UTC; ``monotonic`` is seconds from an arbitrary start; ``new_id`` is unguessable."""
+    """``now`` is aware and UTC; ``monotonic`` counts seconds from anywhere; ``new_id`` is unguessable."""
 
     def now(self) -> datetime: ...
     def monotonic(self) -> float: ...

@@ -23,13 +23,14 @@
     │  ├─ DataCorrupt               a digest or authentication tag does not match
     │  ├─ RepositoryFull
     │  └─ StorageUnavailable        transient; says nothing about the data
+    ├─ DatabaseUnavailable          the catalog's database; transient
     ├─ TargetFull                   no room where a restore writes
     ├─ ServerUnreachable            a command found no server, or one that does not answer
     ├─ VerificationFailed           what was written does not read back as the restore point says
     └─ Cancelled                    asked to stop, and stopped
 
-Each class has a stable ``code`` that reaches the native API, the command line and the documentation, and a default
-``hint`` that says what the reader can do. The message names the input.
+Each class has a stable ``code`` that reaches the native API, the command line and the documentation, and a
+default ``hint`` that says what the reader can do. The message names the input.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class InvalidIdentifier(InvalidInput):
 
 
 class InvalidFilter(InvalidInput):
-    """A filter that does not parse. ``position`` is the zero-based offset of the first offending character."""
+    """A filter that does not parse. ``position`` is the offset from 0 of the first offending character."""
 
     code = "invalid-filter"
     default_hint = "See the query language in docs/integrators.md."
@@ -166,6 +167,11 @@ class RepositoryFull(VaultError):
 class StorageUnavailable(VaultError):
     code = "storage-unavailable"
     default_hint = "Check the storage; the operation can simply be tried again."
+
+
+class DatabaseUnavailable(RestoriumError):
+    code = "database-unavailable"
+    default_hint = "Check that the database runs and that its URL is right; the operation can be tried again."
 
 
 class TargetFull(RestoriumError):

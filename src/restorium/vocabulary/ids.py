@@ -24,7 +24,10 @@ def urn(kind: str, guid: UUID) -> str:
 
 
 def parse_uid(text: str, kind: str | None = None) -> UUID:
-    """Read a UID urn, or a bare GUID, which clients also send. Raises InvalidIdentifier; checks ``kind`` if given."""
+    """Read a UID urn, or a bare GUID, which clients also send.
+
+    Raises InvalidIdentifier; checks ``kind`` if given.
+    """
     match = _URN.fullmatch(text)
     if match is None:
         return parse_guid(text)

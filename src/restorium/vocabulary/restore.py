@@ -12,8 +12,8 @@ from restorium.vocabulary.errors import InvalidInput
 class RestoreSpec:
     """A whole-VM restore, as the API's RestoreSpec and the native API both mean it.
 
-    keep_original: restore beside the original under ``new_name`` (or a name made from the point), the original
-        untouched. Otherwise the original is replaced, at the very end and in one step a disk.
+    keep_original: restore beside the original under ``new_name`` (or a name made from the point), the
+        original untouched. Otherwise the original is replaced, at the very end and in one step a disk.
     quick_rollback: only blocks that differ need be written; excludes ``keep_original``.
     """
 
@@ -33,7 +33,7 @@ class RestoreSpec:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asked, for the record of a session. ``address`` is the client's network address, if there was one."""
+    """Who asked, for the record of a session. ``address`` is the client's on the network, if it has one."""
 
     account: str
     address: str | None = None

@@ -4,8 +4,8 @@
         │           │                        ▲
         └───────────┴────────────────────────┘
 
-A result is None until the session is Stopped and never changes afterwards. Enumerations are written in the order in
-which the API documents them: that order is what ``<`` means in a query.
+A result is None until the session is Stopped and never changes afterwards. Enumerations are written in the
+order in which the API documents them: that order is what ``<`` means in a query.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class SessionResult(StrEnum):
 class TaskSessionState(StrEnum):
     """States of the part of a job session that deals with one VM."""
 
-    PENDING = "Pending"
     IN_PROGRESS = "InProgress"
+    PENDING = "Pending"
     COMPLETED = "Completed"
 
 
@@ -83,7 +83,7 @@ def check_transition(current: SessionState, target: SessionState, result: Sessio
 
 
 def progress_percent(done: int, planned: int, *, finished: bool) -> int:
-    """Completed over planned bytes as a whole percentage; 100 only once ``finished`` (verified and finalised)."""
+    """Completed over planned bytes as a whole percentage; 100 only once verified and finalised."""
     if finished:
         return 100
     if planned <= 0:

@@ -1,0 +1,73 @@
+"""The opened database: where connections come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from restorium.catalog import servers
+from restorium.catalog.credentials import CredentialGuard
+from restorium.catalog.engines import Engines, engines
+from restorium.catalog.migrate import migrate
+from restorium.catalog.surroundings import CLOCK, GUARD
+from restorium.vocabulary.clock import Clock
+from restorium.vocabulary.errors import DatabaseUnavailable
+
+
+class Database:
+    """One catalog, for any number of threads. A thread must not open a second ``write`` inside its first."""
+
+    def __init__(self, pair: Engines, clock: Clock) -> None:
+        surroundings = {CLOCK: clock, GUARD: CredentialGuard(clock)}
+        self.clock = clock
+        self._engines = pair
+        self._reader = pair.reader.execution_options(**surroundings)
+        self._writer = pair.writer.execution_options(**surroundings)
+
+    @classmethod
+    def open(cls, url: str, clock: Clock) -> Database:
+        """Connect, bring the tables up to date, and see that the backup server's row is there.
+
+        url: ``sqlite:///path`` or ``postgresql+psycopg://...``. Raises InvalidInput for another URL,
+        DatabaseUnavailable where it cannot be reached, Unsupported where a newer release wrote it.
+        """
+        pair = engines(url)
+        database = cls(pair, clock)
+        try:
+            with database.write() as connection:
+                migrate(connection, pair.shown)
+                servers.ensure(connection)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one moment of the database and cannot change it."""
+        with self._translated(), self._reader.connect() as connection, connection.begin() as transaction:
+            yield connection
+            transaction.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection whose changes all happen when the block ends, or none if it raises."""
+        with self._translated(), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Let all connections go."""
+        self._engines.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            detail = " ".join(str(cause).split())
+            raise DatabaseUnavailable(f"the database {self._engines.shown} failed: {detail}") from None

@@ -1,0 +1,53 @@
+"""Hosts: hypervisors and image folders, each a hierarchy root and a managed server at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from restorium.catalog import rows, servers
+from restorium.catalog.listing import Listing, Row, columns_of
+from restorium.catalog.surroundings import new_id
+from restorium.catalog.tables import hosts
+from restorium.vocabulary.hierarchy import Platform
+
+_KIND = "host"
+
+
+def add(connection: Connection, *, name: str, kind: str, address: str, platform: Platform) -> Row:
+    """Add a host. Raises InvalidInput for its name, Conflict if that is taken."""
+    values = {
+        "managed_server_id": new_id(connection),
+        "name": rows.named(_KIND, name),
+        "kind": kind,
+        "address": address,
+        "platform": platform,
+    }
+    return rows.add(connection, hosts, _KIND, values)
+
+
+def get(connection: Connection, host_id: UUID) -> Row:
+    """Raises NotFound."""
+    return rows.get(connection, hosts, _KIND, host_id)
+
+
+def list_all(connection: Connection) -> Sequence[Row]:
+    """All hosts by name."""
+    return connection.execute(sa.select(hosts).order_by(hosts.c.name)).all()
+
+
+def remove(connection: Connection, host_id: UUID) -> None:
+    """Raises NotFound, and Conflict while jobs or restore points refer to it."""
+    rows.remove(connection, hosts, _KIND, host_id)
+
+
+_columns = columns_of(hosts)
+listing = Listing(_columns | servers.PARENT, servers.joined(hosts))
+managed_listing = Listing(
+    _columns | {"id": hosts.c.managed_server_id, "host_id": hosts.c.id} | servers.PARENT,
+    servers.joined(hosts),
+)
+"""The same rows as managed servers: ``id`` is the managed server's, ``host_id`` the hierarchy root's."""

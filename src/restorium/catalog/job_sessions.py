@@ -1,0 +1,225 @@
+"""Job sessions: one run of a job each, and in it a task session for each VM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from restorium.catalog import jobs as job_rows
+from restorium.catalog import rows, servers, sessions
+from restorium.catalog.listing import Listing, Row, columns_of, optional
+from restorium.catalog.sessions import add_event, events
+from restorium.catalog.surroundings import new_id, now
+from restorium.catalog.tables import job_sessions, jobs, restore_points, task_sessions
+from restorium.catalog.visibility import in_scope
+from restorium.vocabulary.errors import Conflict
+from restorium.vocabulary.restore import Caller
+from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessionState
+
+__all__ = [
+    "add_event",
+    "advance",
+    "cancel_requested",
+    "create",
+    "end_task",
+    "events",
+    "get",
+    "listing",
+    "record_progress",
+    "record_task",
+    "request_cancel",
+    "start_task",
+    "task_listing",
+    "tasks",
+    "unfinished",
+]
+
+_KIND = "job session"
+
+
+def create(connection: Connection, job_id: UUID, caller: Caller) -> Row:
+    """A Starting session of a job, with a Pending task session for each of its VMs.
+
+    Raises NotFound, and Conflict while an earlier session of the job is unfinished.
+    """
+    job = rows.locked(connection, jobs, "job", job_id)
+    running = connection.execute(
+        sa.select(job_sessions.c.id).where(
+            job_sessions.c.job_id == job_id, job_sessions.c.state != SessionState.STOPPED
+        )
+    ).first()
+    if running is not None:
+        raise Conflict(f"job {job.name!r} is running already", hint="Wait until its session has stopped.")
+    at = now(connection)
+    session_id = new_id(connection)
+    row = connection.execute(
+        sa.insert(job_sessions)
+        .values(
+            id=session_id,
+            name=f"{job.name}@{at:%Y-%m-%d %H:%M:%S}",
+            job_id=job_id,
+            job_type=job.job_type,
+            created_at=at,
+            state=SessionState.STARTING,
+            result=SessionResult.NONE,
+            progress=0,
+            is_retry=False,
+            requested_by=caller.account,
+            cancel_requested=False,
+        )
+        .returning(*job_sessions.columns)
+    ).one()
+    for vm in job_rows.objects(connection, job_id):
+        connection.execute(
+            sa.insert(task_sessions).values(
+                id=new_id(connection),
+                name=f"{vm.vm_name}@{at:%Y-%m-%d %H:%M:%S}",
+                job_session_id=session_id,
+                host_id=vm.host_id,
+                vm_ref=vm.vm_ref,
+                vm_name=vm.vm_name,
+                created_at=at,
+                state=TaskSessionState.PENDING,
+                result=SessionResult.NONE,
+                total_bytes=0,
+                read_bytes=0,
+                stored_bytes=0,
+            )
+        )
+    return row
+
+
+def get(connection: Connection, session_id: UUID) -> Row:
+    """Raises NotFound."""
+    return rows.get(connection, job_sessions, _KIND, session_id)
+
+
+def advance(
+    connection: Connection,
+    session_id: UUID,
+    state: SessionState,
+    *,
+    result: SessionResult = SessionResult.NONE,
+    reason_code: str | None = None,
+    reason: str | None = None,
+    hint: str | None = None,
+    restore_point_id: UUID | None = None,
+    worker_id: str | None = None,
+) -> Row:
+    """Move a session along its state machine. Stopped takes a result, and a reason where that is not Success.
+
+    restore_point_id: what it made. worker_id: who works on it. Success and Warning set the progress to 100.
+    Raises IllegalTransition, NotFound.
+    """
+    known = {"restore_point_id": restore_point_id, "worker_id": worker_id}
+    values: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
+    if state is SessionState.STOPPED:
+        values |= {"reason_code": reason_code, "reason": reason, "hint": hint}
+        if result is not SessionResult.FAILED:
+            values["progress"] = 100
+    return sessions.move(connection, job_sessions, _KIND, session_id, state, result, values)
+
+
+def record_progress(connection: Connection, session_id: UUID, percent: int) -> None:
+    """Note how far a run is: 0 to 99. Less than noted before, or a Stopped session, leaves it as it was."""
+    connection.execute(
+        sa.update(job_sessions)
+        .where(
+            job_sessions.c.id == session_id,
+            job_sessions.c.state != SessionState.STOPPED,
+            job_sessions.c.progress < min(percent, 99),
+        )
+        .values(progress=min(percent, 99))
+    )
+
+
+def request_cancel(connection: Connection, session_id: UUID) -> Row:
+    """Raises NotFound, and IllegalTransition once the session is Stopped."""
+    return sessions.request_cancel(connection, job_sessions, _KIND, session_id)
+
+
+def cancel_requested(connection: Connection, session_id: UUID) -> bool:
+    """Raises NotFound."""
+    return sessions.cancel_requested(connection, job_sessions, _KIND, session_id)
+
+
+def unfinished(connection: Connection) -> Sequence[Row]:
+    """Sessions that are not Stopped, oldest first."""
+    return sessions.unfinished(connection, job_sessions)
+
+
+def tasks(connection: Connection, session_id: UUID) -> Sequence[Row]:
+    """The task sessions of a run, by VM name."""
+    return connection.execute(
+        sa.select(task_sessions)
+        .where(task_sessions.c.job_session_id == session_id)
+        .order_by(task_sessions.c.vm_name, task_sessions.c.id)
+    ).all()
+
+
+def start_task(connection: Connection, task_id: UUID, *, total_bytes: int) -> None:
+    """A worker begins with a VM, whose disks have ``total_bytes``. A Completed task stays as it is."""
+    connection.execute(
+        sa.update(task_sessions)
+        .where(task_sessions.c.id == task_id, task_sessions.c.state != TaskSessionState.COMPLETED)
+        .values(state=TaskSessionState.IN_PROGRESS, total_bytes=total_bytes)
+    )
+
+
+def record_task(connection: Connection, task_id: UUID, *, read_bytes: int, stored_bytes: int) -> None:
+    """Note how much has been read of a VM and stored for it."""
+    connection.execute(
+        sa.update(task_sessions)
+        .where(task_sessions.c.id == task_id)
+        .values(read_bytes=read_bytes, stored_bytes=stored_bytes)
+    )
+
+
+def end_task(
+    connection: Connection,
+    task_id: UUID,
+    result: SessionResult,
+    *,
+    reason_code: str | None = None,
+    reason: str | None = None,
+) -> bool:
+    """Close a task session. False, and nothing changed, if it is Completed already."""
+    closed = connection.execute(
+        sa.update(task_sessions)
+        .where(task_sessions.c.id == task_id, task_sessions.c.state != TaskSessionState.COMPLETED)
+        .values(
+            state=TaskSessionState.COMPLETED,
+            result=result,
+            ended_at=now(connection),
+            reason_code=reason_code,
+            reason=reason,
+        )
+    )
+    return closed.rowcount == 1
+
+
+listing = Listing(
+    columns_of(job_sessions)
+    | {"job_name": jobs.c.name, "restore_point_name": optional(restore_points.c.name)}
+    | servers.PARENT,
+    servers.joined(
+        job_sessions.join(jobs, jobs.c.id == job_sessions.c.job_id).outerjoin(
+            restore_points, restore_points.c.id == job_sessions.c.restore_point_id
+        )
+    ),
+)
+task_listing = Listing(
+    columns_of(task_sessions)
+    | {"job_session_name": job_sessions.c.name, "job_id": job_sessions.c.job_id, "job_name": jobs.c.name}
+    | servers.PARENT,
+    servers.joined(
+        task_sessions.join(job_sessions, job_sessions.c.id == task_sessions.c.job_session_id).join(
+            jobs, jobs.c.id == job_sessions.c.job_id
+        )
+    ),
+    cut=in_scope(task_sessions.c.host_id, task_sessions.c.vm_ref),
+)

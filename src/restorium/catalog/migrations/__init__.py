@@ -1,0 +1,1 @@
+"""What changed in the tables, release by release; run by ``catalog.migrate``."""

@@ -1,0 +1,78 @@
+"""Repositories: where restore points are kept. The key is sealed by ``flows`` before it comes here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from restorium.catalog import rows, servers
+from restorium.catalog.listing import Listing, Row, columns_of
+from restorium.catalog.tables import repositories
+
+_KIND = "repository"
+
+
+def add(
+    connection: Connection,
+    *,
+    name: str,
+    url: str,
+    kind: str,
+    secret: bytes,
+    quota_bytes: int | None = None,
+    capacity_bytes: int = -1,
+    free_bytes: int = -1,
+    repository_id: UUID | None = None,
+) -> Row:
+    """Add a repository; sizes in bytes, -1 where unknown.
+
+    repository_id: an id that the caller has already bound into ``secret``; a new one if None.
+    Raises InvalidInput for its name, Conflict if that is taken.
+    """
+    values: dict[str, object] = {
+        "name": rows.named(_KIND, name),
+        "url": url,
+        "kind": kind,
+        "secret": secret,
+        "quota_bytes": quota_bytes,
+        "capacity_bytes": capacity_bytes,
+        "free_bytes": free_bytes,
+    }
+    if repository_id is not None:
+        values["id"] = repository_id
+    return rows.add(connection, repositories, _KIND, values)
+
+
+def get(connection: Connection, repository_id: UUID) -> Row:
+    """Raises NotFound."""
+    return rows.get(connection, repositories, _KIND, repository_id)
+
+
+def list_all(connection: Connection) -> Sequence[Row]:
+    """All repositories by name."""
+    return connection.execute(sa.select(repositories).order_by(repositories.c.name)).all()
+
+
+def record_usage(
+    connection: Connection, repository_id: UUID, *, capacity_bytes: int, free_bytes: int
+) -> None:
+    """Note what the storage last said of itself."""
+    connection.execute(
+        sa.update(repositories)
+        .where(repositories.c.id == repository_id)
+        .values(capacity_bytes=capacity_bytes, free_bytes=free_bytes)
+    )
+
+
+def remove(connection: Connection, repository_id: UUID) -> None:
+    """Forget a repository; its data stays where it is.
+
+    Raises NotFound, and Conflict while jobs or backups use it.
+    """
+    rows.remove(connection, repositories, _KIND, repository_id)
+
+
+listing = Listing(columns_of(repositories) | servers.PARENT, servers.joined(repositories))

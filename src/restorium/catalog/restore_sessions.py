@@ -1,0 +1,182 @@
+"""Restore sessions: the record of each restore, from its request to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from restorium.catalog import rows, servers, sessions
+from restorium.catalog.listing import Listing, Row, columns_of
+from restorium.catalog.restore_disks import NewDisk, disks, plan, record_disk
+from restorium.catalog.sessions import add_event, events
+from restorium.catalog.surroundings import new_id, now
+from restorium.catalog.tables import restore_sessions
+from restorium.catalog.visibility import in_scope
+from restorium.vocabulary.errors import Conflict
+from restorium.vocabulary.restore import Caller, RestoreSpec
+from restorium.vocabulary.sessions import RestoreKind, RestorePhase, SessionResult, SessionState
+
+__all__ = [
+    "NewDisk",
+    "add_event",
+    "advance",
+    "cancel_requested",
+    "create",
+    "disks",
+    "enter_phase",
+    "events",
+    "get",
+    "listing",
+    "plan",
+    "record_disk",
+    "request_cancel",
+    "spec_of",
+    "unfinished",
+]
+
+_KIND = "restore session"
+
+
+def create(
+    connection: Connection,
+    *,
+    point: Row,
+    spec: RestoreSpec,
+    caller: Caller,
+    idempotency_key: str | None = None,
+    kind: RestoreKind = RestoreKind.VM,
+) -> Row:
+    """A Starting session: ``caller`` asks for a restore of ``point``, a row of points.vm_listing.
+
+    With an idempotency key that the caller has used already, the session of that time. Raises Conflict if it
+    was for something else.
+    """
+    at = now(connection)
+    values = {
+        "id": new_id(connection),
+        "name": f"{point.vm_name}@{at:%Y-%m-%d %H:%M:%S}",
+        "job_type": kind,
+        "created_at": at,
+        "state": SessionState.STARTING,
+        "result": SessionResult.NONE,
+        "progress": 0,
+        "vm_restore_point_id": point.id,
+        "vm_restore_point_name": point.name,
+        "host_id": point.host_id,
+        "vm_ref": point.vm_ref,
+        "vm_name": point.vm_name,
+        "spec": _spec_json(spec),
+        "phase": RestorePhase.QUEUED,
+        "planned_bytes": 0,
+        "done_bytes": 0,
+        "requested_by": caller.account,
+        "requested_from": caller.address,
+        "idempotency_key": idempotency_key,
+        "cancel_requested": False,
+    }
+    try:
+        with connection.begin_nested():
+            statement = sa.insert(restore_sessions).values(values).returning(*restore_sessions.columns)
+            return connection.execute(statement).one()
+    except IntegrityError:
+        if idempotency_key is None:
+            raise
+        return _repeated(connection, spec, caller, idempotency_key)
+
+
+def _repeated(connection: Connection, spec: RestoreSpec, caller: Caller, idempotency_key: str) -> Row:
+    earlier = connection.execute(
+        sa.select(restore_sessions).where(
+            restore_sessions.c.requested_by == caller.account,
+            restore_sessions.c.idempotency_key == idempotency_key,
+        )
+    ).one()
+    if earlier.spec != _spec_json(spec):
+        raise Conflict(
+            f"the idempotency key {idempotency_key!r} was used for another restore, {earlier.id}",
+            hint="Use a new key for each restore.",
+        )
+    return earlier
+
+
+def get(connection: Connection, session_id: UUID) -> Row:
+    """Raises NotFound."""
+    return rows.get(connection, restore_sessions, _KIND, session_id)
+
+
+def spec_of(session: Row) -> RestoreSpec:
+    """What was asked for."""
+    stored: Mapping[str, Any] = session.spec
+    return RestoreSpec(**{**stored, "vm_restore_point_id": UUID(stored["vm_restore_point_id"])})
+
+
+def advance(
+    connection: Connection,
+    session_id: UUID,
+    state: SessionState,
+    *,
+    result: SessionResult = SessionResult.NONE,
+    reason_code: str | None = None,
+    reason: str | None = None,
+    hint: str | None = None,
+) -> Row:
+    """Move a session along its state machine. Stopped takes a result, and a reason where that is not Success.
+
+    Success and Warning set the progress to 100 and the phase to done. Raises IllegalTransition, NotFound.
+    """
+    values: dict[str, Any] = {}
+    if state is SessionState.STOPPED:
+        values = {"reason_code": reason_code, "reason": reason, "hint": hint}
+        if result is not SessionResult.FAILED:
+            values |= {"progress": 100, "phase": RestorePhase.DONE}
+    return sessions.move(connection, restore_sessions, _KIND, session_id, state, result, values)
+
+
+def enter_phase(
+    connection: Connection,
+    session_id: UUID,
+    phase: RestorePhase,
+    *,
+    worker_id: str | None = None,
+    restored_ref: str | None = None,
+) -> None:
+    """Note what an unfinished restore is doing, and who does it and what it makes, unless None."""
+    known = {"worker_id": worker_id, "restored_ref": restored_ref}
+    values = {"phase": phase} | {name: value for name, value in known.items() if value is not None}
+    connection.execute(
+        sa.update(restore_sessions)
+        .where(restore_sessions.c.id == session_id, restore_sessions.c.state != SessionState.STOPPED)
+        .values(values)
+    )
+
+
+def request_cancel(connection: Connection, session_id: UUID) -> Row:
+    """Raises NotFound, and IllegalTransition once the session is Stopped."""
+    return sessions.request_cancel(connection, restore_sessions, _KIND, session_id)
+
+
+def cancel_requested(connection: Connection, session_id: UUID) -> bool:
+    """Raises NotFound."""
+    return sessions.cancel_requested(connection, restore_sessions, _KIND, session_id)
+
+
+def unfinished(connection: Connection) -> Sequence[Row]:
+    """Sessions that are not Stopped, oldest first."""
+    return sessions.unfinished(connection, restore_sessions)
+
+
+def _spec_json(spec: RestoreSpec) -> dict[str, Any]:
+    return asdict(spec) | {"vm_restore_point_id": str(spec.vm_restore_point_id)}
+
+
+listing = Listing(
+    columns_of(restore_sessions) | servers.PARENT,
+    servers.joined(restore_sessions),
+    cut=in_scope(restore_sessions.c.host_id, restore_sessions.c.vm_ref),
+)

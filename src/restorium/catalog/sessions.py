@@ -1,0 +1,99 @@
+"""What restore sessions and job sessions have in common: the guarded move, the wish to cancel, the events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from restorium.catalog import rows
+from restorium.catalog.listing import Row
+from restorium.catalog.surroundings import now
+from restorium.catalog.tables import session_events
+from restorium.vocabulary.errors import IllegalTransition
+from restorium.vocabulary.sessions import SessionResult, SessionState, predecessors
+
+_UNFINISHED = [state for state in SessionState if state is not SessionState.STOPPED]
+
+
+def move(
+    connection: Connection,
+    table: sa.Table,
+    kind: str,
+    session_id: UUID,
+    state: SessionState,
+    result: SessionResult,
+    values: Mapping[str, Any],
+) -> Row:
+    """Move a session to ``state`` and set ``values``, if its present state leads there; else change nothing.
+
+    Raises IllegalTransition, NotFound. Of several that try at once, the database lets one through.
+    """
+    if (state is SessionState.STOPPED) == (result is SessionResult.NONE):
+        raise IllegalTransition(f"a session that becomes {state} cannot have the result {result}")
+    moved = dict(values) | {"state": state, "result": result}
+    if state is SessionState.STOPPED:
+        moved["ended_at"] = now(connection)
+    statement = (
+        sa.update(table)
+        .where(table.c.id == session_id, table.c.state.in_(predecessors(state)))
+        .values(moved)
+        .returning(*table.columns)
+    )
+    row = connection.execute(statement).one_or_none()
+    if row is not None:
+        return row
+    present = rows.get(connection, table, kind, session_id).state
+    raise IllegalTransition(f"{kind} {session_id} is {present} and cannot become {state}")
+
+
+def request_cancel(connection: Connection, table: sa.Table, kind: str, session_id: UUID) -> Row:
+    """Ask whoever works on the session to stop; again is no error.
+
+    Raises NotFound, IllegalTransition once Stopped.
+    """
+    statement = (
+        sa.update(table)
+        .where(table.c.id == session_id, table.c.state != SessionState.STOPPED)
+        .values(cancel_requested=True)
+        .returning(*table.columns)
+    )
+    row = connection.execute(statement).one_or_none()
+    if row is not None:
+        return row
+    rows.get(connection, table, kind, session_id)
+    raise IllegalTransition(f"{kind} {session_id} is Stopped and cannot be cancelled")
+
+
+def cancel_requested(connection: Connection, table: sa.Table, kind: str, session_id: UUID) -> bool:
+    """Whether the session has been asked to stop. Raises NotFound."""
+    asked: bool = rows.get(connection, table, kind, session_id).cancel_requested
+    return asked
+
+
+def unfinished(connection: Connection, table: sa.Table) -> Sequence[Row]:
+    """Sessions that are not Stopped, oldest first."""
+    return connection.execute(
+        sa.select(table).where(table.c.state.in_(_UNFINISHED)).order_by(table.c.created_at, table.c.id)
+    ).all()
+
+
+def add_event(connection: Connection, session_id: UUID, level: str, message: str) -> None:
+    """Note what happened. level: info, warning or error."""
+    connection.execute(
+        sa.insert(session_events).values(
+            session_id=session_id, at=now(connection), level=level, message=message
+        )
+    )
+
+
+def events(connection: Connection, session_id: UUID, *, after: int = 0) -> Sequence[Row]:
+    """The session's events in order, those after event ``after``: rows with id, at, level, message."""
+    return connection.execute(
+        sa.select(session_events)
+        .where(session_events.c.session_id == session_id, session_events.c.id > after)
+        .order_by(session_events.c.id)
+    ).all()

@@ -1,0 +1,34 @@
+"""What a connection brings along besides the database: the clock and the guard of the logon."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy.engine import Connection
+
+if TYPE_CHECKING:
+    from restorium.catalog.credentials import CredentialGuard
+    from restorium.vocabulary.clock import Clock
+
+CLOCK = "restorium_clock"
+GUARD = "restorium_guard"
+
+
+def now(connection: Connection) -> datetime:
+    """The present moment by the clock that the database was opened with."""
+    clock: Clock = connection.get_execution_options()[CLOCK]
+    return clock.now()
+
+
+def new_id(connection: Connection) -> UUID:
+    """A new identifier, unguessable with the system's clock."""
+    clock: Clock = connection.get_execution_options()[CLOCK]
+    return clock.new_id()
+
+
+def guard(connection: Connection) -> CredentialGuard:
+    """The guard that all connections of one opened database share."""
+    found: CredentialGuard = connection.get_execution_options()[GUARD]
+    return found

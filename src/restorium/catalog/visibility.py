@@ -1,0 +1,51 @@
+"""The restore scope:
+
+which VM-bound rows an account may see, as a condition inside the statement that lists them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from restorium.catalog.accounts import Account
+from restorium.catalog.tables import account_scopes
+from restorium.vocabulary.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """Whose eyes look. ``account_id`` is None where nothing is hidden."""
+
+    account_id: UUID | None
+
+    @classmethod
+    def everything(cls) -> Visibility:
+        return cls(None)
+
+    @classmethod
+    def of(cls, account: Account) -> Visibility:
+        """All rows for a Portal Administrator and for accounts that may restore all VMs, else the account's
+        scopes.
+        """
+        unlimited = account.restore_all or Role.PORTAL_ADMINISTRATOR in account.roles
+        return cls(None if unlimited else account.id)
+
+
+ACCOUNT = sa.bindparam("visible_to", type_=sa.Uuid)
+
+
+def in_scope(host_id: sa.ColumnElement[Any], vm_ref: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """True where the account bound to ``ACCOUNT`` has a scope on the whole host or on this VM of it."""
+    return sa.exists(
+        sa.select(sa.literal(1))
+        .select_from(account_scopes)
+        .where(
+            account_scopes.c.account_id == ACCOUNT,
+            account_scopes.c.host_id == host_id,
+            sa.or_(account_scopes.c.vm_ref == "", account_scopes.c.vm_ref == vm_ref),
+        )
+    )

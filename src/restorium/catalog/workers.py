@@ -1,0 +1,44 @@
+"""Workers: the processes that carry flows, each with a heartbeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from restorium.catalog.listing import Row
+from restorium.catalog.surroundings import now
+from restorium.catalog.tables import workers
+
+
+def beat(connection: Connection, worker_id: str, host_name: str, pid: int) -> None:
+    """Say that a worker is alive; the first time under this process id is its start."""
+    at = now(connection)
+    beating = (
+        sa.update(workers)
+        .where(workers.c.id == worker_id, workers.c.host_name == host_name, workers.c.pid == pid)
+        .values(seen_at=at)
+    )
+    if connection.execute(beating).rowcount:
+        return
+    remove(connection, worker_id)
+    connection.execute(
+        sa.insert(workers).values(id=worker_id, host_name=host_name, pid=pid, started_at=at, seen_at=at)
+    )
+
+
+def silent(connection: Connection, since: timedelta) -> Sequence[Row]:
+    """Workers that have not beaten for ``since``."""
+    return connection.execute(sa.select(workers).where(workers.c.seen_at < now(connection) - since)).all()
+
+
+def list_all(connection: Connection) -> Sequence[Row]:
+    """All workers, the one that started first at the front."""
+    return connection.execute(sa.select(workers).order_by(workers.c.started_at, workers.c.id)).all()
+
+
+def remove(connection: Connection, worker_id: str) -> None:
+    """Forget a worker that has stopped."""
+    connection.execute(sa.delete(workers).where(workers.c.id == worker_id))
