@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from restorium.catalog import servers
@@ -16,6 +24,9 @@ from restorium.catalog.migrate import migrate
 from restorium.catalog.surroundings import CLOCK, GUARD
 from restorium.vocabulary.clock import Clock
 from restorium.vocabulary.errors import DatabaseUnavailable
+
+_MISTAKES = (DataError, IntegrityError, InternalError, ProgrammingError)
+"""Errors that say something of a statement, not of the database."""
 
 
 class Database:
@@ -67,7 +78,9 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        except (DatabaseError, InterfaceError, PoolTimeoutError) as error:
+            if isinstance(error, _MISTAKES):
+                raise
             cause = error.orig if isinstance(error, DBAPIError) else error
             detail = " ".join(str(cause).split())
             raise DatabaseUnavailable(f"the database {self._engines.shown} failed: {detail}") from None

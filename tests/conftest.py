@@ -1,0 +1,58 @@
+"""Fixtures of the whole suite: databases of both kinds, and a clock that stands still."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from restorium.catalog.database import Database
+from restorium.vocabulary.clock import SystemClock
+from tests.support.clock import ManualClock
+from tests.support.databases import PostgresServer, find_postgres, postgres_server
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time passes only when told to."""
+    return ManualClock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this run's own."""
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip("PostgreSQL's server programs are not installed")
+    with postgres_server(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    Database.open(f"sqlite:///{path}", SystemClock()).close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty, migrated database, once of each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "restorium.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+    else:
+        with request.getfixturevalue("postgres").database() as url:
+            yield url
+
+
+@pytest.fixture
+def database(database_url: str, clock: ManualClock) -> Iterator[Database]:
+    """An empty catalog, once of each kind, whose time is ``clock``'s."""
+    opened = Database.open(database_url, clock)
+    yield opened
+    opened.close()

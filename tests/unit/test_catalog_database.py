@@ -1,0 +1,170 @@
+"""Opening a database: migrations, transactions, snapshots, and what goes wrong."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.exc import DBAPIError
+
+from restorium.catalog import servers, tables, workers
+from restorium.catalog.database import Database
+from restorium.catalog.listing import Visibility
+from restorium.vocabulary.errors import DatabaseUnavailable, InvalidInput, Unsupported
+from tests.support.clock import ManualClock
+
+EVERYTHING = Visibility.everything()
+
+
+def _worker_ids(database: Database) -> list[str]:
+    with database.read() as connection:
+        return [row.id for row in workers.list_all(connection)]
+
+
+def test_migrations_make_exactly_the_tables_of_the_program(database: Database) -> None:
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_foreign_keys_have_the_same_rules_as_the_program(database: Database) -> None:
+    with database.read() as connection:
+        inspector = sa.inspect(connection)
+        for table in tables.metadata.sorted_tables:
+            found = {
+                (key["constrained_columns"][0], key["referred_table"], key["options"].get("ondelete"))
+                for key in inspector.get_foreign_keys(table.name)
+            }
+            expected = {(key.parent.name, key.column.table.name, key.ondelete) for key in table.foreign_keys}
+            assert {(a, b, None if c == "NO ACTION" else c) for a, b, c in found} == expected, table.name
+
+
+def test_first_start_makes_the_backup_server_and_later_ones_keep_it(
+    database: Database, database_url: str
+) -> None:
+    with database.write() as connection:
+        servers.describe(connection, name="vault-17", port=19398)
+        first = servers.get(connection)
+    again = Database.open(database_url, ManualClock(seed=1))
+    with again.read() as connection:
+        assert [row.id for row in servers.listing.page(connection, visible=EVERYTHING)] == [first.id]
+        assert servers.get(connection).name == "vault-17"
+        assert servers.get(connection).port == 19398
+    again.close()
+
+
+def test_a_write_that_raises_changes_nothing(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.write() as connection:
+        workers.beat(connection, "w", "host", 1)
+        raise ZeroDivisionError
+    assert _worker_ids(database) == []
+
+
+def test_a_read_sees_one_moment(database: Database) -> None:
+    with database.read() as connection:
+        assert workers.list_all(connection) == []
+        with database.write() as other:
+            workers.beat(other, "w", "host", 1)
+        assert workers.list_all(connection) == []
+    assert _worker_ids(database) == ["w"]
+
+
+def test_a_read_may_not_write(database: Database) -> None:
+    with pytest.raises((DBAPIError, DatabaseUnavailable)), database.read() as connection:
+        workers.beat(connection, "w", "host", 1)
+    assert _worker_ids(database) == []
+
+
+def test_many_threads_write_and_read(database: Database) -> None:
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for step in range(10):
+                with database.write() as connection:
+                    workers.beat(connection, f"{number}-{step}", "host", number)
+                with database.read() as connection:
+                    assert any(row.id == f"{number}-{step}" for row in workers.list_all(connection))
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(_worker_ids(database)) == 80
+
+
+def test_two_programs_open_one_new_database_at_once(database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+    tables.metadata.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE alembic_version"))
+    engine.dispose()
+    opened: list[Database] = []
+    threads = [
+        threading.Thread(
+            target=lambda seed=seed: opened.append(Database.open(database_url, ManualClock(seed)))
+        )
+        for seed in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 3
+    with opened[0].read() as connection:
+        assert servers.listing.count(connection, visible=EVERYTHING) == 1
+    for each in opened:
+        each.close()
+
+
+def test_a_database_of_a_newer_release_is_left_alone(
+    database: Database, database_url: str, clock: ManualClock
+) -> None:
+    with database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Unsupported, match="9999") as raised:
+        Database.open(database_url, clock)
+    assert "newer" in raised.value.hint
+    with database.read() as connection:
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
+
+
+def test_an_unreachable_server_is_named_without_its_password(clock: ManualClock, tmp_path: Path) -> None:
+    url = f"postgresql+psycopg://keeper:s3cret@/catalog?host={tmp_path}"
+    with pytest.raises(DatabaseUnavailable) as raised:
+        Database.open(url, clock)
+    assert "keeper" in raised.value.message
+    assert str(tmp_path) in raised.value.message
+    assert "s3cret" not in raised.value.message + raised.value.hint + repr(raised.value.__cause__)
+
+
+def test_a_folder_that_is_not_there_is_named(clock: ManualClock, tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match="nowhere"):
+        Database.open(f"sqlite:///{tmp_path}/nowhere/restorium.db", clock)
+
+
+def test_a_file_that_is_no_database_is_named(clock: ManualClock, tmp_path: Path) -> None:
+    path = tmp_path / "letters.db"
+    path.write_text("dear sir, " * 1000)
+    with pytest.raises(DatabaseUnavailable, match=r"letters\.db"):
+        Database.open(f"sqlite:///{path}", clock)
+    assert path.read_text().startswith("dear sir, dear")
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://user:s3cret@host/db", "sqlite://", "sqlite:///:memory:", "nonsense"]
+)
+def test_other_urls_are_refused(url: str, clock: ManualClock) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        Database.open(url, clock)
+    assert "postgresql+psycopg://" in raised.value.hint
+    assert "s3cret" not in raised.value.message
