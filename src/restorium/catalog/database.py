@@ -60,9 +60,8 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one moment of the database and cannot change it."""
-        with self._translated(), self._reader.connect() as connection, connection.begin() as transaction:
+        with self._translated(), self._reader.connect() as connection:
             yield connection
-            transaction.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

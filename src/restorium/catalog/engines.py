@@ -69,6 +69,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA automatic_index=OFF")  # it indexes a whole table to find one page of it
 
 
 def _prepare_reader(connection: sqlite3.Connection, record: object) -> None:
@@ -77,7 +78,9 @@ def _prepare_reader(connection: sqlite3.Connection, record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    driver = connection.connection.driver_connection  # straight: this is part of every read
+    assert isinstance(driver, sqlite3.Connection)
+    driver.execute("BEGIN")
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -7,7 +7,7 @@ same each time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -125,9 +125,9 @@ class Listing:
         return statement.order_by(_directed(self.columns["id"], descending))
 
 
-def columns_of(table: sa.Table) -> dict[str, sa.ColumnElement[Any]]:
-    """The table's own columns, by name."""
-    return {column.name: column for column in table.columns}
+def columns_of(table: sa.Table, *, without: Container[str] = ()) -> dict[str, sa.ColumnElement[Any]]:
+    """The table's own columns, by name, except those that no listing is to show."""
+    return {column.name: column for column in table.columns if column.name not in without}
 
 
 def optional(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -75,4 +75,4 @@ def remove(connection: Connection, repository_id: UUID) -> None:
     rows.remove(connection, repositories, _KIND, repository_id)
 
 
-listing = Listing(columns_of(repositories) | servers.PARENT, servers.joined(repositories))
+listing = Listing(columns_of(repositories, without={"secret"}) | servers.PARENT, servers.joined(repositories))

@@ -176,7 +176,7 @@ def _spec_json(spec: RestoreSpec) -> dict[str, Any]:
 
 
 listing = Listing(
-    columns_of(restore_sessions) | servers.PARENT,
+    columns_of(restore_sessions, without={"spec", "idempotency_key"}) | servers.PARENT,
     servers.joined(restore_sessions),
     cut=in_scope(restore_sessions.c.host_id, restore_sessions.c.vm_ref),
 )
