@@ -16,7 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from restorium.catalog import accounts
+from restorium.catalog import accounts, servers
 from restorium.catalog.database import Database
 from restorium.cli.certificate import ensure_certificate
 from restorium.cli.data_folder import DataFolder, RunningServer, write_private
@@ -57,12 +57,14 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
         database = Database.open(settings.database_url or f"sqlite:///{folder.database.resolve()}", clock)
         stack.callback(database.close)
         _first_account(database, folder, settings, show)
+        address = address.at(listener)
+        with database.write() as connection:
+            servers.describe(connection, name=settings.server_name or socket.gethostname(), port=address.port)
         engine = Engine(settings, database, clock)
         stack.callback(engine.stop)
         engine.start()
         for stop_signal in _STOP_SIGNALS:
             stack.callback(signal.signal, stop_signal, signal.SIG_IGN)
-        address = address.at(listener)
         running = RunningServer(address.local_url, os.getpid(), certificate.resolve())
 
         @asynccontextmanager
