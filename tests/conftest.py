@@ -7,11 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
+from restorium.catalog import credentials
 from restorium.catalog.database import Database
 from restorium.vocabulary.clock import SystemClock
 from tests.support.clock import ManualClock
 from tests.support.databases import PostgresServer, find_postgres, postgres_server
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_hashing() -> Iterator[PasswordHasher]:
+    """Passwords are hashed with little work, for most tests need many; gives the hasher of the program."""
+    real = credentials.hasher
+    credentials.hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    yield real
+    credentials.hasher = real
 
 
 @pytest.fixture
