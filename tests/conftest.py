@@ -50,20 +50,36 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty, migrated database, once of each kind."""
-    if request.param == "sqlite":
-        path = tmp_path / "restorium.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which database a test runs on, once each."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a new, migrated database, for tests that open it themselves or do more than change rows."""
+    if kind == "sqlite":
+        yield _copy(request, tmp_path / "own.db")
     else:
         with request.getfixturevalue("postgres").database() as url:
             yield url
 
 
 @pytest.fixture
-def database(database_url: str, clock: ManualClock) -> Iterator[Database]:
-    """An empty catalog, once of each kind, whose time is ``clock``'s."""
-    opened = Database.open(database_url, clock)
+def database(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock
+) -> Iterator[Database]:
+    """An empty catalog whose time is ``clock``'s; another one than ``database_url``'s."""
+    if kind == "sqlite":
+        url = _copy(request, tmp_path / "restorium.db")
+    else:
+        url = request.getfixturevalue("postgres").emptied()
+    opened = Database.open(url, clock)
     yield opened
     opened.close()
+
+
+def _copy(request: pytest.FixtureRequest, path: Path) -> str:
+    shutil.copy(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"

@@ -1,8 +1,7 @@
 """Empty, migrated databases for tests: SQLite files, and a PostgreSQL that the tests start themselves.
 
 The server runs from the installed programs in a temporary folder, as an unprivileged user, reachable by a
-socket in that folder only, and is stopped by its process id. Each database is a copy of one that was migrated
-once.
+socket in that folder only, and is stopped by its process id.
 """
 
 from __future__ import annotations
@@ -19,14 +18,18 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+import psycopg.sql
 
 from restorium.catalog.database import Database
+from restorium.catalog.tables import metadata
 from restorium.vocabulary.clock import SystemClock
 from tests.support.waiting import wait_until
 
 _INSTALLED = Path("/usr/lib/postgresql")
 _UNPRIVILEGED = ("postgres", "nobody")
 _TEMPLATE = "migrated"
+_SHARED = "shared"
+_INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 _FAST = {
     "listen_addresses": "",
     "fsync": "off",
@@ -64,9 +67,18 @@ class PostgresServer:
         ) as connection:
             connection.execute(statement)  # type: ignore[call-overload]  # tests make up their names themselves
 
+    def emptied(self) -> str:
+        """The URL of the one database that is emptied for each test; a tenth of the time of a new one."""
+        with psycopg.connect(host=str(self.folder), user="postgres", dbname=_SHARED) as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(
+                    psycopg.sql.SQL("DELETE FROM {}").format(psycopg.sql.Identifier(table.name))
+                )
+        return self.url(_SHARED)
+
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
-        """The URL of a migrated database of one's own."""
+        """The URL of a new, migrated database of one's own."""
         name = f"test_{uuid4().hex}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} {self.strategy}")
         try:
@@ -85,19 +97,7 @@ def postgres_server(programs: Path) -> Iterator[PostgresServer]:
     data = folder / "data"
     try:
         subprocess.run(
-            [
-                programs / "initdb",
-                "-D",
-                data,
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "-N",
-            ],
+            [programs / "initdb", "-D", data, *_INITDB],
             check=True,
             capture_output=True,
             user=user,
@@ -116,8 +116,9 @@ def postgres_server(programs: Path) -> Iterator[PostgresServer]:
             release = int(programs.parent.name) if programs.parent.name.isdecimal() else 0
             server = PostgresServer(folder, "STRATEGY FILE_COPY" if release >= 15 else "")
             wait_until(lambda: process.poll() is not None or _answers(server), timeout=30)
-            server.execute(f"CREATE DATABASE {_TEMPLATE}")
-            Database.open(server.url(_TEMPLATE), SystemClock()).close()
+            for name in (_TEMPLATE, _SHARED):
+                server.execute(f"CREATE DATABASE {name}")
+                Database.open(server.url(name), SystemClock()).close()
             yield server
         finally:
             process.terminate()

@@ -122,11 +122,9 @@ def test_a_logon_within_a_minute_needs_no_hashing(
     assert len(hashings) == 2
 
 
-def test_a_changed_password_counts_at_once_and_ends_logons(
-    database: Database, database_url: str, clock: ManualClock
-) -> None:
+def test_a_changed_password_counts_at_once_and_ends_logons(database_url: str, clock: ManualClock) -> None:
+    database, other_process = (Database.open(database_url, clock) for _ in range(2))
     account = _add(database, "a", "old")
-    other_process = Database.open(database_url, clock)
     _verify(other_process, "a", "old")
     with database.write() as connection:
         logons.open(connection, account.id)
@@ -136,7 +134,7 @@ def test_a_changed_password_counts_at_once_and_ends_logons(
         with pytest.raises(NotAuthenticated):
             _verify(each, "a", "old")
         assert _verify(each, "a", "new") == account
-    other_process.close()
+        each.close()
 
 
 def test_a_removed_account_is_gone_at_once(database: Database) -> None:
@@ -162,7 +160,7 @@ def test_ten_failures_a_minute_shut_one_name_from_one_address(
             _verify(database, "A", "guess")
         clock.advance(1)
     for password in ("guess", "right"):
-        with pytest.raises(NotAuthenticated, match="too many failed logons as 'a' from 192.0.2.1"):
+        with pytest.raises(NotAuthenticated, match="too many failed logons as 'a'"):
             _verify(database, "a", password)
     assert len(hashings) == credentials.TRIES
     assert _verify(database, "b", "right").name == "b"

@@ -44,8 +44,9 @@ def test_foreign_keys_have_the_same_rules_as_the_program(database: Database) -> 
 
 
 def test_first_start_makes_the_backup_server_and_later_ones_keep_it(
-    database: Database, database_url: str
+    database_url: str, clock: ManualClock
 ) -> None:
+    database = Database.open(database_url, clock)
     with database.write() as connection:
         servers.describe(connection, name="vault-17", port=19398)
         first = servers.get(connection)
@@ -55,6 +56,7 @@ def test_first_start_makes_the_backup_server_and_later_ones_keep_it(
         assert servers.get(connection).name == "vault-17"
         assert servers.get(connection).port == 19398
     again.close()
+    database.close()
 
 
 def test_a_write_that_raises_changes_nothing(database: Database) -> None:
@@ -126,9 +128,8 @@ def test_two_programs_open_one_new_database_at_once(database_url: str) -> None:
         each.close()
 
 
-def test_a_database_of_a_newer_release_is_left_alone(
-    database: Database, database_url: str, clock: ManualClock
-) -> None:
+def test_a_database_of_a_newer_release_is_left_alone(database_url: str, clock: ManualClock) -> None:
+    database = Database.open(database_url, clock)
     with database.write() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(Unsupported, match="9999") as raised:
@@ -136,6 +137,7 @@ def test_a_database_of_a_newer_release_is_left_alone(
     assert "newer" in raised.value.hint
     with database.read() as connection:
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
+    database.close()
 
 
 def test_an_unreachable_server_is_named_without_its_password(clock: ManualClock, tmp_path: Path) -> None:
