@@ -1,24 +1,40 @@
-"""One typed tree of settings: built-in values, then a TOML file, then the environment.
+"""One typed tree of settings: built-in values, then a TOML file, then the environment, then the command line.
 
 Environment names are ``RESTORIUM_`` and the member's path joined by two underscores, in capitals:
-``RESTORIUM_HTTP__LISTEN=127.0.0.1:9398``.
+``RESTORIUM_HTTP__LISTEN=127.0.0.1:9398``. Lists are written as JSON.
 """
 
 from __future__ import annotations
 
+import os
+import tomllib
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
+    SettingsError,
 )
 
+from restorium.vocabulary.errors import InvalidInput
 
-class HttpSettings(BaseModel):
+_PREFIX = "RESTORIUM_"
+_DELIMITER = "__"
+
+
+class _Section(BaseModel):
+    """A table of the TOML file. Members that are not known are errors, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class HttpSettings(_Section):
     """The listener and what it trusts."""
 
     listen: str = "0.0.0.0:9398"
@@ -31,16 +47,17 @@ class HttpSettings(BaseModel):
     certificate_key: Path | None = None
 
 
-class EmSettings(BaseModel):
+class EmSettings(_Section):
     """The Enterprise Manager face."""
 
     json_camel_case: bool = False
     """Write JSON member names as release 13 does; PascalCase, as releases up to 12 do, otherwise."""
-    logon_idle: timedelta = timedelta(minutes=15)
-    max_body_bytes: int = 1024 * 1024
+    logon_idle: timedelta = Field(default=timedelta(minutes=15), gt=timedelta(0))
+    """Seconds, or an ISO 8601 duration, after which an unused logon session ends."""
+    max_body_bytes: int = Field(default=1024 * 1024, gt=0)
 
 
-class VaultSettings(BaseModel):
+class VaultSettings(_Section):
     """How hard the data path works."""
 
     threads: int = Field(default=0, ge=0)
@@ -48,13 +65,12 @@ class VaultSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set."""
+    """Everything that can be set. ``load`` reads it from its sources; the constructor takes what it is given."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RESTORIUM_",
-        env_nested_delimiter="__",
+        env_prefix=_PREFIX,
+        env_nested_delimiter=_DELIMITER,
         extra="forbid",
-        nested_model_default_partial_update=True,
     )
 
     data: Path = Path("restorium-data")
@@ -62,7 +78,7 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of a PostgreSQL database; SQLite in the data folder where absent."""
     admin_password: SecretStr | None = None
     server_name: str | None = None
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     flows_per_repository: int = Field(default=2, ge=1)
     """Backups and restores that run at once on one repository; more wait."""
     http: HttpSettings = Field(default_factory=HttpSettings)
@@ -70,21 +86,72 @@ class Settings(BaseSettings):
     vault: VaultSettings = Field(default_factory=VaultSettings)
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The constructor's own values only: ``load`` is where other sources come in."""
+        return (init_settings,)
+
+    @classmethod
     def load(cls, config: Path | None = None, **overrides: object) -> Settings:
-        """Settings from ``config`` and the environment, with ``overrides`` (the command line) on top."""
+        """Settings from ``config`` and the environment, with ``overrides`` (the command line) on top.
 
-        class _WithFile(cls):  # type: ignore[misc, valid-type]
-            @classmethod
-            def settings_customise_sources(
-                cls,
-                settings_cls: type[BaseSettings],
-                init_settings: PydanticBaseSettingsSource,
-                env_settings: PydanticBaseSettingsSource,
-                dotenv_settings: PydanticBaseSettingsSource,
-                file_secret_settings: PydanticBaseSettingsSource,
-            ) -> tuple[PydanticBaseSettingsSource, ...]:
-                if config is None:
-                    return init_settings, env_settings
-                return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config)
+        Raises InvalidInput naming the file, the environment variable or the member that is wrong.
+        """
+        document = {} if config is None else _read(config)
+        try:
+            values = _merged(_merged(document, EnvSettingsSource(cls)()), overrides)
+            return cls(**values)
+        except SettingsError:
+            nested = [name for name in os.environ if name.startswith(_PREFIX) and _DELIMITER in name]
+            raise InvalidInput(
+                f"the environment has a value that is not JSON, among {', '.join(sorted(nested))}",
+                hint='Lists are written as JSON: ["a", "b"].',
+            ) from None
+        except ValidationError as error:
+            raise InvalidInput(
+                "; ".join(_complaint(each["loc"], each["msg"], config, document) for each in error.errors()),
+                hint="docs/operators.md lists the settings.",
+            ) from None
 
-        return _WithFile(**overrides)
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(
+            f"the configuration {config} cannot be read: {error.strerror}", hint="Check the path."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the configuration {config} is not TOML: {error}") from None
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(below)
+    for name, value in above.items():
+        under = both.get(name)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            both[name] = _merged(under, value)
+        else:
+            both[name] = value
+    return both
+
+
+def _complaint(
+    path: tuple[int | str, ...], message: str, config: Path | None, document: dict[str, Any]
+) -> str:
+    """What is wrong with the member at ``path``, and where it was set. Never the value: it may be a secret."""
+    names = [str(part) for part in path]
+    variable = _PREFIX + _DELIMITER.join(names).upper()
+    if variable in os.environ:
+        return f"{variable}: {message}"
+    member = ".".join(names)
+    found: Any = document
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return f"{member} in {config}: {message}" if found is not None else f"{member}: {message}"
