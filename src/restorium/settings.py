@@ -65,7 +65,7 @@ class VaultSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. ``load`` reads it from its sources; the constructor takes what it is given."""
+    """Everything that can be set. ``load`` reads it; the constructor takes what it is given."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
@@ -145,7 +145,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def _complaint(
     path: tuple[int | str, ...], message: str, config: Path | None, document: dict[str, Any]
 ) -> str:
-    """What is wrong with the member at ``path``, and where it was set. Never the value: it may be a secret."""
+    """What is wrong with a member, and where it was set; not its value, which may be secret."""
     names = [str(part) for part in path]
     variable = _PREFIX + _DELIMITER.join(names).upper()
     if variable in os.environ:
