@@ -16,7 +16,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from restorium.catalog.text import folded
-from restorium.catalog.types import Instant, Ordered
+from restorium.catalog.types import Guid, Instant, Ordered
 from restorium.vocabulary.errors import InvalidFilter
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">="]
@@ -114,7 +114,7 @@ def _checked(kind: sa.types.TypeEngine[Any], value: Value) -> Value:
             return kind.member(value)
         case (Instant(), datetime(tzinfo=tz)) if tz is not None:
             return value
-        case (sa.Uuid(), UUID()) | (sa.Boolean(), bool()):
+        case (Guid(), UUID()) | (sa.Boolean(), bool()):
             return value
         case (sa.Integer(), int()) if not isinstance(value, bool) and value in _INTEGERS:
             return value

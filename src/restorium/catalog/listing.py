@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog.filters import AllOf, AnyOf, Compare, Filter, Special, condition, folding
 from restorium.catalog.rows import Row
+from restorium.catalog.types import Guid
 from restorium.catalog.visibility import ACCOUNT, Visibility
 from restorium.vocabulary.errors import InvalidFilter
 
@@ -94,7 +95,7 @@ class Listing:
 
     @cached_property
     def _one(self) -> sa.Select[Any]:
-        return self._all.where(self.columns["id"] == sa.bindparam("key", type_=sa.Uuid))
+        return self._all.where(self.columns["id"] == sa.bindparam("key", type_=Guid))
 
     @cached_property
     def _one_cut(self) -> sa.Select[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from restorium.catalog.types import Instant, Ordered
+from restorium.catalog.types import Guid, Instant, Ordered
 from restorium.vocabulary.backups import Algorithm, BackupFileType, JobType, PointType
 from restorium.vocabulary.hierarchy import Platform
 from restorium.vocabulary.sessions import (
@@ -27,12 +27,12 @@ metadata = sa.MetaData(
 
 
 def _id() -> sa.Column[object]:
-    return sa.Column("id", sa.Uuid, primary_key=True)
+    return sa.Column("id", Guid, primary_key=True)
 
 
 def _ref(name: str, target: str, *, nullable: bool = False, on_delete: str = "RESTRICT") -> sa.Column[object]:
     return sa.Column(
-        name, sa.Uuid, sa.ForeignKey(f"{target}.id", ondelete=on_delete), nullable=nullable, index=True
+        name, Guid, sa.ForeignKey(f"{target}.id", ondelete=on_delete), nullable=nullable, index=True
     )
 
 
@@ -51,7 +51,7 @@ hosts = sa.Table(
     "hosts",
     metadata,
     _id(),
-    sa.Column("managed_server_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("managed_server_id", Guid, nullable=False, unique=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("address", sa.Text, nullable=False),
@@ -221,7 +221,7 @@ restore_sessions = sa.Table(
     sa.Column("progress", sa.Integer, nullable=False),
     _ref("vm_restore_point_id", "vm_restore_points", nullable=True, on_delete="SET NULL"),
     sa.Column("vm_restore_point_name", sa.Text, nullable=False),
-    sa.Column("host_id", sa.Uuid, nullable=False),
+    sa.Column("host_id", Guid, nullable=False),
     sa.Column("vm_ref", sa.Text, nullable=False),
     sa.Column("vm_name", sa.Text, nullable=False),
     sa.Column("restored_ref", sa.Text),
@@ -246,9 +246,7 @@ restore_sessions = sa.Table(
 restore_disks = sa.Table(
     "restore_disks",
     metadata,
-    sa.Column(
-        "session_id", sa.Uuid, sa.ForeignKey("restore_sessions.id", ondelete="CASCADE"), primary_key=True
-    ),
+    sa.Column("session_id", Guid, sa.ForeignKey("restore_sessions.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("disk_key", sa.Text, primary_key=True),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
@@ -268,7 +266,7 @@ session_events = sa.Table(
     "session_events",
     metadata,
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("session_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("session_id", Guid, nullable=False, index=True),
     sa.Column("at", Instant, nullable=False),
     sa.Column("level", sa.Text, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
@@ -290,15 +288,15 @@ accounts = sa.Table(
 account_roles = sa.Table(
     "account_roles",
     metadata,
-    sa.Column("account_id", sa.Uuid, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("account_id", Guid, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("role", sa.Text, primary_key=True),
 )
 
 account_scopes = sa.Table(
     "account_scopes",
     metadata,
-    sa.Column("account_id", sa.Uuid, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("host_id", sa.Uuid, sa.ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("account_id", Guid, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("host_id", Guid, sa.ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("vm_ref", sa.Text, primary_key=True),
 )
 """What an account without ``restore_all`` may see and restore; an empty ``vm_ref`` means the whole host."""
@@ -307,7 +305,7 @@ logon_sessions = sa.Table(
     "logon_sessions",
     metadata,
     sa.Column("token_hash", sa.LargeBinary(32), primary_key=True),
-    sa.Column("account_id", sa.Uuid, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("account_id", Guid, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("last_seen_at", Instant, nullable=False, index=True),
     sa.Column("last_task", sa.Integer, nullable=False),
@@ -329,7 +327,7 @@ tasks = sa.Table(
     sa.Column("success", sa.Boolean),
     sa.Column("message", sa.Text),
     sa.Column("related_kind", sa.Text),
-    sa.Column("related_id", sa.Uuid),
+    sa.Column("related_id", Guid),
     sa.Column("related_name", sa.Text),
     sa.Column("created_at", Instant, nullable=False),
 )

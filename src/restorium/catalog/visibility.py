@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from restorium.catalog.accounts import Account
 from restorium.catalog.tables import account_scopes
+from restorium.catalog.types import Guid
 from restorium.vocabulary.roles import Role
 
 
@@ -35,7 +36,7 @@ class Visibility:
         return cls(None if unlimited else account.id)
 
 
-ACCOUNT = sa.bindparam("visible_to", type_=sa.Uuid)
+ACCOUNT = sa.bindparam("visible_to", type_=Guid)
 
 
 def in_scope(host_id: sa.ColumnElement[Any], vm_ref: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
