@@ -16,6 +16,7 @@ from restorium.catalog.database import Database
 from restorium.catalog.listing import Visibility
 from restorium.vocabulary.errors import DatabaseUnavailable, InvalidInput, Unsupported
 from tests.support.clock import ManualClock
+from tests.support.databases import PostgresServer
 
 EVERYTHING = Visibility.everything()
 
@@ -138,6 +139,34 @@ def test_a_database_of_a_newer_release_is_left_alone(database_url: str, clock: M
     with database.read() as connection:
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
     database.close()
+
+
+def test_connections_that_the_server_has_cut_are_made_anew(
+    postgres: PostgresServer, clock: ManualClock
+) -> None:
+    with postgres.database() as url:
+        database = Database.open(url, clock)
+        assert _worker_ids(database) == []
+        name = url.split("/")[-1].split("?")[0]
+        postgres.execute(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        assert _worker_ids(database) == []
+        database.close()
+
+
+def test_a_connection_cut_in_the_middle_is_told_as_such(postgres: PostgresServer, clock: ManualClock) -> None:
+    with postgres.database() as url:
+        database = Database.open(url, clock)
+        name = url.split("/")[-1].split("?")[0]
+        with pytest.raises(DatabaseUnavailable, match=name), database.read() as connection:
+            workers.list_all(connection)
+            postgres.execute(
+                f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
+            )
+            workers.list_all(connection)
+        assert _worker_ids(database) == []
+        database.close()
 
 
 def test_an_unreachable_server_is_named_without_its_password(clock: ManualClock, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Column types that behave alike on SQLite and PostgreSQL.
 
-Each gives SQLAlchemy the function that reads one value, instead of a method to be wrapped in one: lists of a
-hundred thousand rows spend most of their time here. Instants and GUIDs repeat from row to row, so the last few
-are kept.
+Each gives SQLAlchemy the function that reads one value, instead of a method to be wrapped in one: lists of
+a hundred thousand rows spend most of their time here. Instants and GUIDs repeat from row to row, so the last
+few are kept.
 """
 
 from __future__ import annotations
