@@ -141,16 +141,19 @@ def test_a_database_of_a_newer_release_is_left_alone(database_url: str, clock: M
     database.close()
 
 
+def _cut(postgres: PostgresServer, url: str) -> None:
+    """Let the server end all connections to the database of ``url``."""
+    name = sa.make_url(url).database
+    postgres.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
+
+
 def test_connections_that_the_server_has_cut_are_made_anew(
     postgres: PostgresServer, clock: ManualClock
 ) -> None:
     with postgres.database() as url:
         database = Database.open(url, clock)
         assert _worker_ids(database) == []
-        name = url.split("/")[-1].split("?")[0]
-        postgres.execute(
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
-        )
+        _cut(postgres, url)
         assert _worker_ids(database) == []
         database.close()
 
@@ -158,12 +161,9 @@ def test_connections_that_the_server_has_cut_are_made_anew(
 def test_a_connection_cut_in_the_middle_is_told_as_such(postgres: PostgresServer, clock: ManualClock) -> None:
     with postgres.database() as url:
         database = Database.open(url, clock)
-        name = url.split("/")[-1].split("?")[0]
-        with pytest.raises(DatabaseUnavailable, match=name), database.read() as connection:
+        with pytest.raises(DatabaseUnavailable, match="test_"), database.read() as connection:
             workers.list_all(connection)
-            postgres.execute(
-                f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
-            )
+            _cut(postgres, url)
             workers.list_all(connection)
         assert _worker_ids(database) == []
         database.close()
