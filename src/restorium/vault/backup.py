@@ -1,0 +1,251 @@
+"""Writing a restore point: disks into chunks and tables, then the manifest that makes the point exist."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from restorium.disks.interface import DiskReader, Extent
+from restorium.vault import manifests
+from restorium.vault.chunks import DataIds
+from restorium.vault.chunkstore import ChunkStore
+from restorium.vault.keys import RandomBytes
+from restorium.vault.manifests import PointDescription
+from restorium.vault.packs import ID_BYTES, Kind
+from restorium.vault.packwriter import PackWriter
+from restorium.vault.parent import UNKNOWN_ID, ParentIds
+from restorium.vault.plan import SEGMENT_CHUNKS, runs, segment_masks
+from restorium.vault.tables import ZERO_ID, DiskRecord, split_ids
+from restorium.vault.workers import Workers
+from restorium.vocabulary.errors import InvalidInput
+
+_BATCH_CHUNKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class BackupStats:
+    """Bytes of disk that were read, that are holes or known not to have changed, and that are new to the
+    vault.
+
+    unchanged_bytes: same as in the parent, whether read or not. stored_bytes: what the packs written take.
+    """
+
+    read_bytes: int = 0
+    hole_bytes: int = 0
+    unchanged_bytes: int = 0
+    new_bytes: int = 0
+    stored_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Neighbouring chunks as read: the first in its segment, and their ids one behind the other."""
+
+    first: int
+    ids: bytes
+    stats: BackupStats
+
+
+class _Segment:
+    """A segment of the disk's table in the making.
+
+    ids: its table. old: the parent's ids of the same chunks. wanted: 1 for each chunk to be read. kept: 1 for
+    each taken from the parent unread; the others are holes.
+    """
+
+    def __init__(self, number: int, wanted: bytearray, old: bytes) -> None:
+        self.number = number
+        self.wanted = wanted
+        self.old = old
+        self.ids = bytearray(len(old))
+        self.kept = bytearray(len(wanted))
+
+    def keep_untouched(self, touched: bytearray) -> None:
+        """Take from the parent what is not touched, as far as the parent knows it."""
+        for chunk, is_touched in enumerate(touched):
+            old = self.old[chunk * ID_BYTES : (chunk + 1) * ID_BYTES]
+            if not is_touched and old != UNKNOWN_ID:
+                self.ids[chunk * ID_BYTES : (chunk + 1) * ID_BYTES] = old
+                self.kept[chunk] = 1
+                self.wanted[chunk] = 0
+
+
+class BackupWriter:
+    """One restore point in the making.
+
+    Leaving the block without ``commit`` leaves only packs that no point names.
+    """
+
+    def __init__(
+        self,
+        chunks: ChunkStore,
+        vault_id: UUID,
+        chunk_size: int,
+        *,
+        quota_bytes: int | None,
+        random_bytes: RandomBytes,
+        threads: int,
+    ) -> None:
+        self._chunks = chunks
+        self._vault_id = vault_id
+        self._chunk_size = chunk_size
+        self._random_bytes = random_bytes
+        self._threads = threads
+        self._packs = PackWriter(chunks, quota_bytes, random_bytes)
+        self._ids = DataIds(chunks.keyring, chunk_size)
+        self._buffers = threading.local()
+        self._stats = BackupStats()
+
+    def __enter__(self) -> Self:
+        self._chunks.sync()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self._packs.abandon()
+
+    @property
+    def stats(self) -> BackupStats:
+        """Sums over the disks written so far."""
+        return replace(self._stats, stored_bytes=self._packs.stored_bytes)
+
+    def write_disk(
+        self,
+        key: str,
+        reader: DiskReader,
+        parent: DiskRecord | None,
+        progress: Callable[[int], None],
+        cancelled: Callable[[], bool],
+        *,
+        changed: Iterable[Extent] | None = None,
+    ) -> DiskRecord:
+        """Store what of the disk the vault does not have.
+
+        parent: the disk in an earlier point; its table tells what is unchanged. progress: called with newly
+        completed bytes, holes included; they sum up to the disk's size. changed: what may differ from the
+        parent, in order of offset; the rest is taken from the parent unread. Raises Cancelled,
+        RepositoryFull, StorageUnavailable, and what the reader raises.
+        """
+        parent_ids = ParentIds(self._chunks, self._packs, self._chunk_size, parent, reader.size)
+        present = segment_masks(reader.extents(), reader.size, self._chunk_size)
+        touched = None
+        if parent is not None and changed is not None:
+            touched = segment_masks(changed, reader.size, self._chunk_size)
+        root = bytearray()
+        with Workers(self._threads, cancelled) as workers:
+            for number, wanted in enumerate(present):
+                workers.check()
+                old = parent_ids.segment(number, len(wanted))
+                segment = _Segment(number, wanted, old)
+                if touched is not None:
+                    segment.keep_untouched(next(touched))
+                self._pass_unread(segment, reader.size, progress)
+                self._read_segment(segment, reader, workers, progress)
+                root += self._store_table(segment.ids)
+            return DiskRecord(key, reader.size, self._store_table(root))
+
+    def commit(self, description: PointDescription) -> str:
+        """Make the point exist, once all it needs is on the storage; returns its name.
+
+        Raises RepositoryFull, StorageUnavailable, and InvalidInput if two disks have one key.
+        """
+        keys = [disk.key for disk in description.disks]
+        if len(set(keys)) != len(keys):
+            raise InvalidInput(f"a restore point cannot hold two disks of one key, as in {keys}")
+        self._packs.finish()
+        name = manifests.new_name(description.created, self._random_bytes)
+        content = manifests.seal(self._chunks.keyring, self._vault_id, name, description, self._random_bytes)
+        self._chunks.storage.put(manifests.object_name(name), content)
+        return name
+
+    def _pass_unread(self, segment: _Segment, size: int, progress: Callable[[int], None]) -> None:
+        start = segment.number * SEGMENT_CHUNKS * self._chunk_size
+        length = min(len(segment.wanted) * self._chunk_size, size - start)
+        read = sum(self._span(segment, *run, size) for run in runs(segment.wanted, SEGMENT_CHUNKS))
+        kept = sum(self._span(segment, *run, size) for run in runs(segment.kept, SEGMENT_CHUNKS))
+        self._count(BackupStats(hole_bytes=length - read - kept, unchanged_bytes=kept))
+        if length > read:
+            progress(length - read)
+
+    def _span(self, segment: _Segment, first: int, end: int, size: int) -> int:
+        base = segment.number * SEGMENT_CHUNKS
+        return min((base + end) * self._chunk_size, size) - (base + first) * self._chunk_size
+
+    def _read_segment(
+        self, segment: _Segment, reader: DiskReader, workers: Workers, progress: Callable[[int], None]
+    ) -> None:
+        batches: deque[Future[_Batch]] = deque()
+        for first, end in runs(segment.wanted, _BATCH_CHUNKS):
+            length = self._span(segment, first, end, reader.size)
+            batches.append(workers.submit(self._read_batch, segment, first, end, length, reader, progress))
+            while batches[0].done():
+                self._take(batches.popleft().result(), segment)
+                if not batches:
+                    break
+        while batches:
+            self._take(workers.result(batches.popleft()), segment)
+
+    def _read_batch(
+        self,
+        segment: _Segment,
+        first: int,
+        end: int,
+        length: int,
+        reader: DiskReader,
+        progress: Callable[[int], None],
+    ) -> _Batch:
+        buffer = self._buffer()[:length]
+        base = segment.number * SEGMENT_CHUNKS
+        reader.read_into((base + first) * self._chunk_size, buffer)
+        pieces = [buffer[at : at + self._chunk_size] for at in range(0, length, self._chunk_size)]
+        ids = [self._ids.of(piece) for piece in pieces]
+        old = split_ids(segment.old[first * ID_BYTES : end * ID_BYTES])
+        differing = {each for each, before in zip(ids, old, strict=True) if each not in (before, ZERO_ID)}
+        missing = self._packs.missing(differing) if differing else set()
+        new = same = 0
+        for name, before, piece in zip(ids, old, pieces, strict=True):
+            if name == before:
+                same += len(piece)
+            elif name in missing and self._packs.store(Kind.DATA, name, piece):
+                new += len(piece)
+        progress(length)
+        return _Batch(
+            first, b"".join(ids), BackupStats(read_bytes=length, unchanged_bytes=same, new_bytes=new)
+        )
+
+    def _take(self, batch: _Batch, segment: _Segment) -> None:
+        start = batch.first * ID_BYTES
+        segment.ids[start : start + len(batch.ids)] = batch.ids
+        self._count(batch.stats)
+
+    def _count(self, more: BackupStats) -> None:
+        sums = self._stats
+        self._stats = BackupStats(
+            sums.read_bytes + more.read_bytes,
+            sums.hole_bytes + more.hole_bytes,
+            sums.unchanged_bytes + more.unchanged_bytes,
+            sums.new_bytes + more.new_bytes,
+        )
+
+    def _store_table(self, ids: bytearray) -> bytes:
+        """Store a segment or root; returns its id."""
+        if not any(ids):
+            return ZERO_ID
+        name = self._chunks.keyring.table_id(ids)
+        if self._packs.missing([name]):
+            self._packs.store(Kind.TABLE, name, bytes(ids))
+        return name
+
+    def _buffer(self) -> memoryview:
+        """This thread's own, for one batch."""
+        if not hasattr(self._buffers, "view"):
+            self._buffers.view = memoryview(bytearray(_BATCH_CHUNKS * self._chunk_size))
+        view: memoryview = self._buffers.view
+        return view

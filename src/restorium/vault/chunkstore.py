@@ -1,0 +1,167 @@
+"""Chunks by id: finding the packs that hold them, fetching, and opening with the digest recomputed."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from restorium.vault.chunks import ChunkCodec
+from restorium.vault.index import Index
+from restorium.vault.keys import Keyring
+from restorium.vault.packs import Kind, Location, open_record, pack_name, parse_pack_name, read_footer
+from restorium.vault.storage import Storage
+from restorium.vocabulary.errors import ChunkMissing, DataCorrupt, NotFound
+
+_log = structlog.get_logger(__name__)
+
+_MOST_FETCH_BYTES = 2 * 1024 * 1024
+_MOST_GAP_BYTES = 64 * 1024
+_MOST_CACHED = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One read of a pack: from ``start`` to ``end``, holding these chunks in order."""
+
+    pack_id: bytes
+    locations: tuple[Location, ...]
+
+    @property
+    def start(self) -> int:
+        return self.locations[0].offset
+
+    @property
+    def end(self) -> int:
+        return self.locations[-1].end
+
+
+def plan_fetches(locations: Iterable[Location]) -> list[Fetch]:
+    """Group chunks by pack and join neighbours, so that few reads bring them all."""
+    fetches: list[Fetch] = []
+    group: list[Location] = []
+    for location in sorted(locations, key=lambda each: (each.pack_id, each.offset)):
+        if group and not _joins(group, location):
+            fetches.append(Fetch(group[0].pack_id, tuple(group)))
+            group = []
+        group.append(location)
+    if group:
+        fetches.append(Fetch(group[0].pack_id, tuple(group)))
+    return fetches
+
+
+def _joins(group: Sequence[Location], location: Location) -> bool:
+    return (
+        location.pack_id == group[0].pack_id
+        and location.offset - group[-1].end <= _MOST_GAP_BYTES
+        and location.end - group[0].offset <= _MOST_FETCH_BYTES
+    )
+
+
+class ChunkStore:
+    """All chunks of one vault. Safe to use from several threads."""
+
+    def __init__(self, storage: Storage, keyring: Keyring, index: Index) -> None:
+        self.storage = storage
+        self.keyring = keyring
+        self.index = index
+        self.codec = ChunkCodec()
+        self._tables: OrderedDict[bytes, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+        self._relearned = False
+
+    def sync(self) -> None:
+        """Learn of packs that others wrote or removed. Raises StorageUnavailable."""
+        self.index.sync(self._list_packs, self._read_footer)
+
+    def locate(self, ids: Collection[bytes]) -> dict[bytes, Location]:
+        """Where the chunks lie, those that are nowhere left out once the packs themselves were asked."""
+        found = self.index.locate(ids)
+        if len(found) < len(set(ids)):
+            self.sync()
+            found = self.index.locate(ids)
+        if len(found) < len(set(ids)) and self._may_relearn():
+            self.index.forget()
+            self.sync()
+            found = self.index.locate(ids)
+        return found
+
+    def fetch(self, fetch: Fetch) -> memoryview | None:
+        """The bytes of a planned read; None if the pack has them no longer."""
+        try:
+            return self.storage.get_range(pack_name(fetch.pack_id), fetch.start, fetch.end - fetch.start)
+        except (NotFound, DataCorrupt):
+            return None
+
+    def open(self, location: Location, sealed: memoryview | None) -> bytes:
+        """The chunk that ``sealed`` holds. If it does not, look once more where the pack itself says it lies.
+
+        Raises DataCorrupt, ChunkMissing.
+        """
+        chunk = self._decode(location, sealed)
+        if chunk is not None:
+            return chunk
+        name = location.entry.id.hex()[:16]
+        self.index.forget(location)
+        again = self.locate([location.entry.id]).get(location.entry.id)
+        if again is None:
+            raise ChunkMissing(f"chunk {name} is in no pack of {self.storage.url}")
+        chunk = self._decode(again, self.fetch(Fetch(again.pack_id, (again,))))
+        if chunk is None:
+            pack = pack_name(again.pack_id)
+            raise DataCorrupt(f"chunk {name} in {pack} of {self.storage.url} does not match its digest")
+        return chunk
+
+    def read(self, chunk_id: bytes) -> bytes:
+        """One chunk, from wherever it lies. Raises DataCorrupt, ChunkMissing."""
+        location = self.locate([chunk_id]).get(chunk_id)
+        if location is None:
+            raise ChunkMissing(f"chunk {chunk_id.hex()[:16]} is in no pack of {self.storage.url}")
+        return self.open(location, self.fetch(Fetch(location.pack_id, (location,))))
+
+    def table_chunk(self, chunk_id: bytes, length: int) -> bytes:
+        """A piece of a disk table; the last few are kept. Raises DataCorrupt, ChunkMissing."""
+        with self._lock:
+            if chunk_id in self._tables:
+                self._tables.move_to_end(chunk_id)
+                return self._tables[chunk_id]
+        chunk = self.read(chunk_id)
+        if len(chunk) != length:
+            raise DataCorrupt(f"table {chunk_id.hex()[:16]} has {len(chunk)} bytes instead of {length}")
+        with self._lock:
+            self._tables[chunk_id] = chunk
+            if len(self._tables) > _MOST_CACHED:
+                self._tables.popitem(last=False)
+        return chunk
+
+    def _decode(self, location: Location, sealed: memoryview | None) -> bytes | None:
+        if sealed is None:
+            return None
+        payload = open_record(self.keyring.pack_cipher(location.pack_id), location, sealed)
+        chunk = None if payload is None else self.codec.decode(location, payload)
+        if chunk is None:
+            return None
+        data = location.entry.kind is Kind.DATA
+        name = self.keyring.data_id(chunk) if data else self.keyring.table_id(chunk)
+        return chunk if name == location.entry.id else None
+
+    def _may_relearn(self) -> bool:
+        with self._lock:
+            first, self._relearned = not self._relearned, True
+        return first
+
+    def _list_packs(self) -> Iterator[tuple[bytes, int]]:
+        for name, size in self.storage.list("packs"):
+            pack_id = parse_pack_name(name)
+            if pack_id is not None:
+                yield pack_id, size
+
+    def _read_footer(self, pack_id: bytes, size: int) -> list[Location] | None:
+        try:
+            return read_footer(self.storage, self.keyring, pack_id, size)
+        except (DataCorrupt, NotFound) as error:
+            _log.warning("a pack is left out", pack=pack_name(pack_id), error=error.message)
+            return None

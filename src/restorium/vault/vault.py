@@ -1,0 +1,221 @@
+"""A vault: create it, open it, and everything that is done with its points."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from restorium.disks.interface import DiskReader, DiskWriter, Extent
+from restorium.vault import config, manifests
+from restorium.vault.backup import BackupWriter
+from restorium.vault.chunkstore import ChunkStore
+from restorium.vault.index import Index
+from restorium.vault.keys import Key, Keyring, RandomBytes
+from restorium.vault.manifests import PointDescription
+from restorium.vault.restore import StoredDisk
+from restorium.vault.storage import Storage
+from restorium.vault.tables import DiskRecord
+from restorium.vocabulary.errors import Conflict, InvalidInput, NotAVault, NotFound, VaultExists
+
+WINDOW_BYTES = 64 * 1024 * 1024
+_CONFIG = "config"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes; -1 where the storage cannot tell. ``stored_bytes`` is what the vault's packs take."""
+
+    capacity_bytes: int
+    free_bytes: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A restore point as its manifest tells it."""
+
+    name: str
+    description: PointDescription
+
+    @property
+    def disks(self) -> tuple[DiskRecord, ...]:
+        return self.description.disks
+
+
+class Vault:
+    """An opened vault. Safe to use from several threads; several processes may open the same one."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        opened: config.Config,
+        keyring: Keyring,
+        quota_bytes: int | None,
+        cache: Path,
+        random_bytes: RandomBytes,
+    ) -> None:
+        self.id: UUID = opened.vault_id
+        self.chunk_size = opened.chunk_size
+        self._storage = storage
+        self._keyring = keyring
+        self._quota_bytes = quota_bytes
+        self._random_bytes = random_bytes
+        self._index = Index(cache, opened.vault_id)
+        self._chunks = ChunkStore(storage, keyring, self._index)
+
+    @classmethod
+    def create(
+        cls,
+        url: str | Storage,
+        key: Key,
+        *,
+        quota_bytes: int | None = None,
+        cache: Path,
+        random_bytes: RandomBytes = secrets.token_bytes,
+    ) -> Vault:
+        """Make a vault where none is, and open it. ``random_bytes`` must never give the same twice.
+
+        Raises VaultExists, InvalidInput (no URL of a repository), StorageUnavailable, RepositoryFull.
+        """
+        storage = url if isinstance(url, Storage) else Storage.open(url, make=True)
+        try:
+            storage.put(_CONFIG, config.create(key, random_bytes))
+        except Conflict as error:
+            raise VaultExists(f"there is a vault at {storage.url} already") from error
+        return cls.open(storage, key, quota_bytes=quota_bytes, cache=cache, random_bytes=random_bytes)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | Storage,
+        key: Key,
+        *,
+        quota_bytes: int | None = None,
+        cache: Path,
+        random_bytes: RandomBytes = secrets.token_bytes,
+    ) -> Vault:
+        """Open a vault. ``quota_bytes`` is the most that its packs may take; ``cache`` a folder of this
+        machine.
+
+        Raises WrongKey, NotAVault, Unsupported, DataCorrupt, StorageUnavailable, InvalidInput.
+        """
+        storage = url if isinstance(url, Storage) else Storage.open(url)
+        try:
+            content = storage.get(_CONFIG)
+        except NotFound as error:
+            raise NotAVault(f"there is no vault at {storage.url}") from error
+        opened, keyring = config.unlock(content, key, storage.url)
+        return cls(storage, opened, keyring, quota_bytes, cache, random_bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the local index back. What runs meanwhile fails."""
+        self._index.close()
+
+    def usage(self) -> Usage:
+        """The storage's room, and within the quota if there is one. Raises StorageUnavailable."""
+        self._chunks.sync()
+        stored = self._index.stored_bytes()
+        capacity, free = self._storage.free_space() or (-1, -1)
+        if self._quota_bytes is not None:
+            room = max(self._quota_bytes - stored, 0)
+            capacity, free = self._quota_bytes, room if free < 0 else min(room, free)
+        return Usage(capacity, free, stored)
+
+    def backup(self, threads: int = 0) -> BackupWriter:
+        """A writer of one restore point, to be used in a with statement. ``threads``: 0 is one a core."""
+        return BackupWriter(
+            self._chunks,
+            self.id,
+            self.chunk_size,
+            quota_bytes=self._quota_bytes,
+            random_bytes=self._random_bytes,
+            threads=threads,
+        )
+
+    def points(self) -> list[str]:
+        """Names of all restore points, oldest first."""
+        names = (manifests.parse_object_name(name) for name, _ in self._storage.list("points"))
+        return sorted(name for name in names if name is not None)
+
+    def point(self, name: str) -> Point:
+        """Raises NotFound, DataCorrupt, StorageUnavailable."""
+        try:
+            content = self._storage.get(manifests.object_name(name))
+        except (NotFound, InvalidInput) as error:
+            raise NotFound(f"{self._storage.url} has no restore point {name}") from error
+        return Point(name, manifests.open_sealed(self._keyring, self.id, name, content))
+
+    def missing_chunks(self, point: Point, disk: DiskRecord) -> int:
+        """How many chunks of the disk no pack has.
+
+        Raises ChunkMissing or DataCorrupt if the disk's table is lost.
+        """
+        if disk not in point.disks:
+            raise NotFound(f"restore point {point.name} has no such disk {disk.key!r}")
+        self._chunks.sync()
+        return self._stored(disk).missing()
+
+    def extents(self, disk: DiskRecord) -> Iterator[Extent]:
+        """Data and holes, in whole chunks, covering the disk."""
+        return self._stored(disk).extents()
+
+    def planned_bytes(self, disk: DiskRecord) -> int:
+        """What a restore of the disk writes."""
+        return sum(extent.length for extent in self.extents(disk) if not extent.hole)
+
+    def restore_disk(
+        self,
+        disk: DiskRecord,
+        writer: DiskWriter,
+        *,
+        start: int = 0,
+        window: int = WINDOW_BYTES,
+        on_window: Callable[[int, int], None] = lambda end, copied: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        threads: int = 0,
+    ) -> None:
+        """Write the disk's data; holes are left alone, so the target is new or an earlier attempt's.
+
+        start: where that attempt got to, as ``on_window`` told it. window: bytes at most between two calls.
+        on_window: called in this thread with an offset, in order, once all below it is handed to the writer,
+        and with the bytes of data written since the call before. The last call is with the disk's size.
+        Raises DataCorrupt or ChunkMissing naming disk and bytes, Cancelled, StorageUnavailable, and what the
+        writer raises.
+        """
+        self._stored(disk).copy(writer, start, window, on_window, cancelled, threads)
+
+    def verify_disk(
+        self,
+        disk: DiskRecord,
+        reader: DiskReader,
+        *,
+        progress: Callable[[int], None] = lambda count: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        threads: int = 0,
+    ) -> None:
+        """Hold what ``reader`` gives against the disk, holes included.
+
+        progress: called with newly verified bytes of data; they sum up to ``planned_bytes``.
+        Raises VerificationFailed naming disk and bytes, and Cancelled.
+        """
+        self._stored(disk).verify(reader, progress, cancelled, threads)
+
+    def read(self, disk: DiskRecord, offset: int, length: int) -> bytes:
+        """Any bytes of the disk. Raises InvalidInput, DataCorrupt, ChunkMissing, StorageUnavailable."""
+        return self._stored(disk).read(offset, length)
+
+    def _stored(self, disk: DiskRecord) -> StoredDisk:
+        return StoredDisk(self._chunks, disk, self.chunk_size)
