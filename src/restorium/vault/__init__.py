@@ -19,16 +19,19 @@ from restorium.vault.manifests import PointDescription
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
 from restorium.vault.vault import WINDOW_BYTES, Point, Usage, Vault
+from restorium.vault.verify import Finding, VerifyReport
 
 __all__ = [
     "WINDOW_BYTES",
     "BackupStats",
     "BackupWriter",
     "DiskRecord",
+    "Finding",
     "Key",
     "Point",
     "PointDescription",
     "Storage",
     "Usage",
     "Vault",
+    "VerifyReport",
 ]

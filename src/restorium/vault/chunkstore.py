@@ -75,7 +75,7 @@ class ChunkStore:
 
     def sync(self) -> None:
         """Learn of packs that others wrote or removed. Raises StorageUnavailable."""
-        self.index.sync(self._list_packs, self._read_footer)
+        self.index.sync(self.list_packs, self._read_footer)
 
     def locate(self, ids: Collection[bytes]) -> dict[bytes, Location]:
         """Where the chunks lie, those that are nowhere left out once the packs themselves were asked."""
@@ -101,7 +101,7 @@ class ChunkStore:
 
         Raises DataCorrupt, ChunkMissing.
         """
-        chunk = self._decode(location, sealed)
+        chunk = self.decode(location, sealed)
         if chunk is not None:
             return chunk
         name = location.entry.id.hex()[:16]
@@ -109,7 +109,7 @@ class ChunkStore:
         again = self.locate([location.entry.id]).get(location.entry.id)
         if again is None:
             raise ChunkMissing(f"chunk {name} is in no pack of {self.storage.url}")
-        chunk = self._decode(again, self.fetch(Fetch(again.pack_id, (again,))))
+        chunk = self.decode(again, self.fetch(Fetch(again.pack_id, (again,))))
         if chunk is None:
             pack = pack_name(again.pack_id)
             raise DataCorrupt(f"chunk {name} in {pack} of {self.storage.url} does not match its digest")
@@ -137,7 +137,8 @@ class ChunkStore:
                 self._tables.popitem(last=False)
         return chunk
 
-    def _decode(self, location: Location, sealed: memoryview | None) -> bytes | None:
+    def decode(self, location: Location, sealed: memoryview | None) -> bytes | None:
+        """The chunk, or None if ``sealed`` is not what was stored there."""
         if sealed is None:
             return None
         payload = open_record(self.keyring.pack_cipher(location.pack_id), location, sealed)
@@ -153,7 +154,8 @@ class ChunkStore:
             first, self._relearned = not self._relearned, True
         return first
 
-    def _list_packs(self) -> Iterator[tuple[bytes, int]]:
+    def list_packs(self) -> Iterator[tuple[bytes, int]]:
+        """Ids and sizes in bytes of all packs on the storage."""
         for name, size in self.storage.list("packs"):
             pack_id = parse_pack_name(name)
             if pack_id is not None:

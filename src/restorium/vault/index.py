@@ -28,6 +28,19 @@ _SCHEMA_VERSION = 1
 _PAGE = 500
 _SYNC_ATTEMPTS = 3
 _BUSY_SECONDS = 60.0
+_PRIMARY_CODE = 0xFF
+_UNUSABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+"""What says nothing about the file's content."""
 _SETUP = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -120,34 +133,33 @@ class Index:
                 with self._connection:
                     self._connection.execute("BEGIN")
                     return work(self._connection)
-            except sqlite3.OperationalError as error:
-                raise self._unusable(error) from error
             except (sqlite3.DatabaseError, ValueError) as error:
+                self._check_damage(error)
                 _log.warning(
-                    "the local index is damaged and is made anew", path=str(self._path), error=str(error)
+                    "the local index is damaged and made anew", path=str(self._path), error=str(error)
                 )
                 self._connection.close()
                 self._remove()
-                self._connection = self._open()
+                self._connection = self._connect()
                 return if_damaged
 
     def _open(self) -> sqlite3.Connection:
         try:
-            try:
-                return self._connect()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                self._remove()
-                return self._connect()
-        except sqlite3.OperationalError as error:
-            raise self._unusable(error) from error
+            return self._connect()
+        except sqlite3.DatabaseError as error:
+            self._check_damage(error)
+            self._remove()
+            return self._connect()
 
-    def _unusable(self, error: sqlite3.Error) -> StorageUnavailable:
-        return StorageUnavailable(
-            f"the index {self._path} cannot be used: {error}",
-            hint="Check the free space and the permissions of the data folder.",
-        )
+    def _check_damage(self, error: Exception) -> None:
+        """Raise unless the error says that the file's content is wrong."""
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise error
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY_CODE in _UNUSABLE:
+            raise StorageUnavailable(
+                f"the index {self._path} cannot be used: {error}",
+                hint="Check the free space and the permissions of the data folder.",
+            ) from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -108,7 +108,7 @@ class PackBuilder:
         self.entries: list[Entry] = []
         self._cipher = keyring.pack_cipher(pack_id)
         self._view = memoryview(buffer)
-        _HEADER.pack_into(buffer, 0, _HEADER_MAGIC, _VERSION, pack_id)
+        buffer[: _HEADER.size] = _header(pack_id)
         self._used = _HEADER.size
 
     def has_room(self, stored: int) -> bool:
@@ -129,8 +129,7 @@ class PackBuilder:
         """The whole object, once everything reserved is filled."""
         footer = b"".join(entry.pack() for entry in self.entries)
         trailer = _TRAILER.pack(len(footer) + TAG_BYTES, _TRAILER_MAGIC)
-        context = bytes(self._view[: _HEADER.size]) + trailer
-        sealed = self._cipher.encrypt(_FOOTER_NONCE, footer, context)
+        sealed = self._cipher.encrypt(_FOOTER_NONCE, footer, _header(self.pack_id) + trailer)
         end = self._used + len(sealed) + len(trailer)
         self._view[self._used : end] = sealed + trailer
         return self._view[:end]
@@ -142,6 +141,11 @@ def open_record(cipher: AESGCM, location: Location, sealed: bytes | memoryview) 
         return cipher.decrypt(_record_nonce(location.number), sealed, location.entry.pack())
     except InvalidTag:
         return None
+
+
+def has_header(content: bytes | memoryview, pack_id: bytes) -> bool:
+    """Whether the object begins as this pack must."""
+    return content[: _HEADER.size] == _header(pack_id)
 
 
 def read_footer(storage: Storage, keyring: Keyring, pack_id: bytes, size: int) -> list[Location]:
@@ -161,10 +165,9 @@ def read_footer(storage: Storage, keyring: Keyring, pack_id: bytes, size: int) -
     if length + _TRAILER.size > tail_bytes:
         tail = storage.get_range(name, start, size - start)
     sealed = tail[-_TRAILER.size - length : -_TRAILER.size]
-    header = _HEADER.pack(_HEADER_MAGIC, _VERSION, pack_id)
     try:
         footer = keyring.pack_cipher(pack_id).decrypt(
-            _FOOTER_NONCE, sealed, header + bytes(tail[-_TRAILER.size :])
+            _FOOTER_NONCE, sealed, _header(pack_id) + bytes(tail[-_TRAILER.size :])
         )
     except InvalidTag:
         raise DataCorrupt(f"the footer of {name} in {storage.url} does not match its tag") from None
@@ -172,6 +175,10 @@ def read_footer(storage: Storage, keyring: Keyring, pack_id: bytes, size: int) -
     if (locations[-1].end if locations else _HEADER.size) != start:
         raise DataCorrupt(f"{name} in {storage.url} is not as long as its footer says")
     return locations
+
+
+def _header(pack_id: bytes) -> bytes:
+    return _HEADER.pack(_HEADER_MAGIC, _VERSION, pack_id)
 
 
 def _read_entry(fields: tuple[bytes, int, int, int, int]) -> Entry:

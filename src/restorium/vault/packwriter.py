@@ -144,14 +144,13 @@ class PackWriter:
 
     def _upload(self, pack: _OpenPack) -> None:
         """Runs in the uploader; what goes wrong is kept for whoever stores or finishes next."""
-        builder = pack.builder
+        content = pack.builder.finish()
         try:
-            with builder.finish() as content:
-                self._put(builder.pack_id, content, pack.locations)
+            self._put(pack.builder.pack_id, content, pack.locations)
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for it
             self._failure = error
         finally:
-            self._buffers.put(builder.buffer)
+            self._buffers.put(_released(pack.builder.buffer, content))
         with self._lock:
             self._pending.difference_update(location.entry.id for location in pack.locations)
 
@@ -178,3 +177,12 @@ class PackWriter:
                         f"{self._chunks.storage.url} would grow to {total} bytes of {self._quota_bytes}"
                     )
             self._under_way += size
+
+
+def _released(buffer: bytearray, content: memoryview) -> bytearray:
+    """The buffer, to be used again, or another if the storage keeps hold of what it was given."""
+    try:
+        content.release()
+    except BufferError:
+        return bytearray(CAPACITY)
+    return buffer

@@ -188,6 +188,8 @@ class StoredDisk:
 
     def _windows(self, start: int, chunks: int) -> Iterator[tuple[int, list[bytes]]]:
         """The disk from ``start`` in windows; those of holes alone are left out, but never the last."""
+        if start >= self.disk.size:
+            return
         for first, ids in self._segments(start):
             skip = max(start // self._chunk_size - first, 0)
             for at in range(skip, len(ids), chunks):

@@ -20,7 +20,16 @@ from restorium.vault.manifests import PointDescription
 from restorium.vault.restore import StoredDisk
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
-from restorium.vocabulary.errors import Conflict, InvalidInput, NotAVault, NotFound, VaultExists
+from restorium.vault.verify import Finding, VerifyReport, verify_packs
+from restorium.vocabulary.errors import (
+    ChunkMissing,
+    Conflict,
+    DataCorrupt,
+    InvalidInput,
+    NotAVault,
+    NotFound,
+    VaultExists,
+)
 
 WINDOW_BYTES = 64 * 1024 * 1024
 _CONFIG = "config"
@@ -191,7 +200,8 @@ class Vault:
 
         start: where that attempt got to, as ``on_window`` told it. window: bytes at most between two calls.
         on_window: called in this thread with an offset, in order, once all below it is handed to the writer,
-        and with the bytes of data written since the call before. The last call is with the disk's size.
+        and with the bytes of data written since the call before. The last call is with the disk's size,
+        and there is none if ``start`` is that already.
         Raises DataCorrupt or ChunkMissing naming disk and bytes, Cancelled, StorageUnavailable, and what the
         writer raises.
         """
@@ -216,6 +226,34 @@ class Vault:
     def read(self, disk: DiskRecord, offset: int, length: int) -> bytes:
         """Any bytes of the disk. Raises InvalidInput, DataCorrupt, ChunkMissing, StorageUnavailable."""
         return self._stored(disk).read(offset, length)
+
+    def verify(
+        self,
+        *,
+        progress: Callable[[int], None] = lambda count: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        threads: int = 0,
+    ) -> VerifyReport:
+        """Read everything and hold it against its digests; follow the tables of every point.
+
+        progress: called with newly read bytes; they sum up to the sizes of all packs. Damage is reported, not
+        raised; raises Cancelled and StorageUnavailable.
+        """
+        self._chunks.sync()
+        packs, read_bytes, findings = verify_packs(self._chunks, progress, cancelled, threads)
+        names = self.points()
+        for name in names:
+            findings += [Finding(f"points/{name}", problem) for problem in self._point_problems(name)]
+        return VerifyReport(packs, len(names), read_bytes, tuple(findings))
+
+    def _point_problems(self, name: str) -> Iterator[str]:
+        try:
+            for disk in self.point(name).disks:
+                missing = self._stored(disk).missing()
+                if missing:
+                    yield f"disk {disk.key!r} misses {missing} chunks"
+        except (DataCorrupt, ChunkMissing, NotFound) as error:
+            yield error.message
 
     def _stored(self, disk: DiskRecord) -> StoredDisk:
         return StoredDisk(self._chunks, disk, self.chunk_size)
