@@ -32,7 +32,7 @@ class DiskReader(Protocol):
         ...
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill ``buffer`` with the bytes from ``offset``; both ends lie inside the disk. Raises DiskDamaged."""
+        """Fill ``buffer`` with the bytes from ``offset``; both ends are in the disk. Raises DiskDamaged."""
         ...
 
     def close(self) -> None: ...
@@ -43,9 +43,10 @@ class DiskReader(Protocol):
 
 
 class DiskWriter(Protocol):
-    """An image being written. ``write`` may be called from several threads, in any order, and again for the same bytes.
+    """An image being written.
 
-    What is never written reads as zeros. Raises TargetFull where storage ends.
+    ``write`` may be called from several threads, in any order, and again for the same bytes. What is never
+    written reads as zeros. Raises TargetFull where storage ends.
     """
 
     @property

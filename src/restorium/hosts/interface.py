@@ -1,4 +1,4 @@
-"""What a hypervisor or image folder is to the rest of the program. One conformance suite holds every implementation."""
+"""What a hypervisor or image folder is to the rest of the program. One conformance suite holds them all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from restorium.disks.interface import DiskReader, DiskWriter, Extent
 
 @dataclass(frozen=True, slots=True)
 class DiskInfo:
-    """One disk of a VM. ``key`` is stable across backups and unique in its VM; ``size`` is the virtual size in bytes."""
+    """One disk of a VM. ``key`` is stable and unique in its VM; ``size`` is the virtual size in bytes."""
 
     key: str
     size: int
@@ -30,7 +30,7 @@ class VmInfo:
 
 @dataclass(frozen=True, slots=True)
 class VmDescription:
-    """What is needed to make the VM again: kept with a restore point. ``settings`` is JSON of the host's own shape."""
+    """What is needed to make the VM again, kept with a restore point. ``settings``: JSON of the host's own."""
 
     name: str
     disks: tuple[DiskInfo, ...]
@@ -48,8 +48,8 @@ class OpenVm:
 class RestoreTarget(Protocol):
     """A VM in the making, invisible under its final name until ``finalise``.
 
-    A target is found again after a crash by asking the host for it with the same arguments. Every method may be
-    repeated: a step that ran twice leaves what it would have left once.
+    A target is found again after a crash by asking the host for it with the same arguments. Every method may
+    be repeated: a step that ran twice leaves what it would have left once.
     """
 
     def free_bytes(self) -> int | None:
@@ -64,7 +64,7 @@ class RestoreTarget(Protocol):
         ...
 
     def reopen_disk(self, disk: DiskInfo) -> DiskWriter | None:
-        """The image that an earlier attempt made, with what it flushed; None if there is none that can go on."""
+        """The image that an earlier attempt made, with what it flushed; None if none can go on."""
         ...
 
     def read_disk(self, disk: DiskInfo) -> DiskReader:
@@ -98,7 +98,7 @@ class Host(Protocol):
     ) -> RestoreTarget:
         """A place to restore to. ``attempt`` names this restore and makes temporary names unique.
 
-        new_name None: over the VM ``original_ref`` (made anew if it is gone). Otherwise beside it, under that name.
-        Raises TargetExists if a VM or file of another origin has the final name.
+        new_name None: over the VM ``original_ref`` (made anew if it is gone). Otherwise beside it, under that
+        name. Raises TargetExists if a VM or file of another origin has the final name.
         """
         ...

@@ -1,0 +1,82 @@
+"""Raw images: the disk's bytes are the file's. Holes of the file are holes of the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from restorium.disks.files import ImageFile, OpenImage
+from restorium.disks.interface import Extent
+from restorium.vocabulary.errors import DiskDamaged
+
+_NO_MAP = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS}
+
+
+class RawReader(OpenImage):
+    """A raw image."""
+
+    def __init__(self, path: Path) -> None:
+        file = ImageFile.to_read(path)
+        super().__init__(file, file.length)
+
+    def extents(self) -> Iterator[Extent]:
+        """The file system's map; one extent of data where it keeps none."""
+        position = 0
+        while position < self._size:
+            data = self._seek(position, os.SEEK_DATA)
+            if data > position:
+                yield Extent(position, data - position, hole=True)
+            if data < self._size:
+                end = self._seek(data, os.SEEK_HOLE)
+                yield Extent(data, end - data, hole=False)
+                position = end
+            else:
+                position = self._size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        self.check_inside(offset, len(buffer))
+        self.file.read_into(offset, buffer)
+
+    def _seek(self, offset: int, what: int) -> int:
+        """Where data or a hole begins at or after ``offset``; the disk's end if nowhere."""
+        try:
+            return min(os.lseek(self.file.fileno(), offset, what), self._size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return self._size
+            if error.errno in _NO_MAP:
+                return offset if what == os.SEEK_DATA else self._size
+            raise DiskDamaged(f"{self.file.path} cannot be read: {error.strerror}") from error
+
+
+class RawWriter(OpenImage):
+    """A sparse raw image being written."""
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        self.check_inside(offset, len(data))
+        self.file.write(offset, data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def create_raw(path: Path, size: int) -> RawWriter:
+    """A new image of zeros that takes no room yet."""
+    file = ImageFile.new(path)
+    try:
+        file.set_length(size)
+    except BaseException:
+        file.close()
+        raise
+    return RawWriter(file, size)
+
+
+def reopen_raw(path: Path, size: int) -> RawWriter:
+    """An image made before. Raises DiskDamaged unless it has ``size`` bytes."""
+    file = ImageFile.to_write(path)
+    if file.length != size:
+        file.close()
+        raise DiskDamaged(f"{path} has {file.length} bytes, not {size}")
+    return RawWriter(file, size)

@@ -1,0 +1,111 @@
+"""Names and moves in an image folder: what is hostile is refused, what stands there is never overwritten."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists, TargetFull
+
+_ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
+_LONGEST_NAME = 180
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def check_name(name: str) -> str:
+    """A VM's name that is to be a file's name too. Raises InvalidInput."""
+    reason = None
+    if not name.strip() or name != name.strip():
+        reason = "is empty or has blanks at its ends"
+    elif name.startswith("."):
+        reason = "begins with a dot"
+    elif "/" in name or "\\" in name or not name.isprintable():
+        reason = "has a slash or a character that cannot be printed"
+    elif len(name.encode(errors="replace")) > _LONGEST_NAME:
+        reason = f"is longer than {_LONGEST_NAME} bytes"
+    if reason:
+        raise InvalidInput(
+            f"{name[:_LONGEST_NAME]!r} cannot be the name of a VM in an image folder: it {reason}"
+        )
+    return name
+
+
+def check_attempt(attempt: str) -> str:
+    """Raises InvalidInput unless it can be part of a file's name."""
+    if not _ATTEMPT.match(attempt):
+        raise InvalidInput(f"{attempt[:80]!r} cannot name a restore: letters, digits and dashes can")
+    return attempt
+
+
+def inside(folder: Path, file: str) -> Path:
+    """The path of a file that a description names. Raises HostError if links lead out of the folder."""
+    path = folder / file
+    try:
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:
+        raise HostError(f"{path} cannot be followed: {error}") from error
+    if not is_inside:
+        raise HostError(f"{path} leads out of {folder}", hint="Put the file itself into the folder.")
+    return path
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """What the system refuses becomes a HostError, or TargetFull, that says what was being done."""
+    try:
+        yield
+    except OSError as error:
+        kind = TargetFull if error.errno in _FULL else HostError
+        raise kind(f"{what} failed: {error.strerror}") from error
+
+
+def place_new(source: Path, target: Path) -> None:
+    """Rename, but never over what stands there. Repeated after a crash, it does what is left.
+
+    Raises TargetExists.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError as error:
+        if not target.exists() or not source.samefile(target):
+            raise TargetExists(f"{target} exists already") from error
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            raise HostError(
+                f"{target} cannot be made: the file system has no hard links",
+                hint="Restore to a folder on a Linux file system such as ext4 or XFS.",
+            ) from error
+        raise
+    source.unlink()
+
+
+def place_over(source: Path, target: Path) -> None:
+    """Rename over what stands there. Two names of one file are made one, which rename alone does not do."""
+    if target.exists() and source.samefile(target):
+        source.unlink()
+    else:
+        source.replace(target)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """A file that is whole or not there, whenever the power is cut. The folder is flushed by the caller."""
+    making = path.with_name(f"{path.name}.part")
+    with making.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    making.replace(path)
+
+
+def flush(path: Path) -> None:
+    """A file's bytes, or a folder's names, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

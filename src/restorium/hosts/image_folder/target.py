@@ -1,0 +1,221 @@
+"""Restoring into the folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from restorium.disks import create_disk, open_disk, reopen_disk
+from restorium.disks.interface import DiskReader, DiskWriter, Extent
+from restorium.hosts.image_folder.descriptions import (
+    SUFFIX,
+    DescribedDisk,
+    Description,
+    read_description,
+    render_description,
+)
+from restorium.hosts.image_folder.folder import (
+    check_attempt,
+    check_name,
+    explained,
+    flush,
+    place_new,
+    write_durably,
+)
+from restorium.hosts.image_folder.locks import HeldStill
+from restorium.hosts.image_folder.names import Original, Place, new_places, written_format
+from restorium.hosts.image_folder.plans import Move, Plan
+from restorium.hosts.interface import DiskInfo, VmDescription
+from restorium.vocabulary.errors import (
+    DiskDamaged,
+    DiskMissing,
+    HostError,
+    InvalidInput,
+    TargetExists,
+)
+
+
+class ImageFolderTarget:
+    """A VM being restored. See RestoreTarget; the package says what a crash leaves."""
+
+    def __init__(
+        self,
+        folder: Path,
+        description: VmDescription,
+        *,
+        attempt: str,
+        original_ref: str,
+        new_name: str | None,
+    ) -> None:
+        self._folder = folder
+        self._description = description
+        self._attempt = check_attempt(attempt)
+        self._ref = check_name(original_ref if new_name is None else new_name)
+        self._name = description.name if new_name is None else new_name
+        self._path = folder / f"{self._ref}{SUFFIX}"
+        self._plan_path = folder / self._hidden("plan")
+        self._original = self._find_original() if new_name is None else None
+        self._replaces = new_name is None and os.path.lexists(self._path)
+        if Plan.read(self._plan_path) is None and not self._is_done():
+            self._check_free(self._places())
+
+    def free_bytes(self) -> int | None:
+        with explained(f"asking for the free space of {self._folder}"):
+            found = os.statvfs(self._folder)
+        return found.f_bavail * found.f_frsize
+
+    def create_disk(self, disk: DiskInfo, extents: Iterable[Extent]) -> DiskWriter:
+        self._go_back()
+        return create_disk(self._temporary(disk), disk.size, written_format(disk), extents)
+
+    def reopen_disk(self, disk: DiskInfo) -> DiskWriter | None:
+        try:
+            return reopen_disk(self._written(disk), disk.size, written_format(disk))
+        except (DiskMissing, DiskDamaged):
+            return None
+
+    def read_disk(self, disk: DiskInfo) -> DiskReader:
+        return open_disk(self._written(disk), written_format(disk))
+
+    def finalise(self) -> str:
+        """See RestoreTarget. Raises TargetExists, with nothing moved, if another took a final name meanwhile."""
+        with explained(f"finalising {self._path}"):
+            plan = Plan.read(self._plan_path)
+            if not self._is_done():
+                plan = plan or self._begin()
+                try:
+                    plan.move_in(self._folder)
+                    self._place_description(plan)
+                except TargetExists:
+                    self._go_back()
+                    raise
+            for name in plan.removes if plan is not None else ():
+                (self._folder / name).unlink(missing_ok=True)
+            self._remove_hidden()
+        return self._ref
+
+    def discard(self) -> None:
+        with explained(f"discarding what was restored to {self._path}"):
+            self._go_back()
+            self._remove_hidden()
+
+    def _begin(self) -> Plan:
+        """Nothing has moved yet. Everything that can fail for good fails here."""
+        places = self._places()
+        self._check_free(places)
+        moves = []
+        for number, (disk, place) in enumerate(zip(self._description.disks, places, strict=True)):
+            temporary, final = self._temporary(disk), self._folder / place.file
+            if not temporary.exists():
+                raise HostError(f"disk {disk.key!r} of {self._ref} was not written", hint="Restore again.")
+            replaces = place.replaces and final.exists()
+            if replaces:
+                HeldStill(final).close()
+                _take_owner_and_mode(temporary, final)
+            flush(temporary)
+            moves.append(
+                Move(temporary.name, place.file, self._hidden(f"{number}.old") if replaces else None)
+            )
+        removes = self._original.left_over(places) if self._original is not None else []
+        plan = Plan(tuple(moves), tuple(removes), self._render(places), self._replaces)
+        plan.write(self._plan_path)
+        return plan
+
+    def _go_back(self) -> None:
+        """Undo the moves of a restore that is not done."""
+        plan = Plan.read(self._plan_path)
+        if plan is not None and not self._is_done():
+            plan.move_back(self._folder)
+            self._plan_path.unlink()
+            flush(self._folder)
+
+    def _place_description(self, plan: Plan) -> None:
+        making = self._folder / self._hidden("description")
+        write_durably(making, plan.description)
+        if plan.replaces:
+            making.replace(self._path)
+        else:
+            place_new(making, self._path)
+        flush(self._folder)
+
+    def _remove_hidden(self) -> None:
+        """The plan goes last: while it is there, the rest can be found."""
+        for path in self._folder.glob(self._hidden("*")):
+            if path != self._plan_path:
+                path.unlink(missing_ok=True)
+        flush(self._folder)
+        self._plan_path.unlink(missing_ok=True)
+        flush(self._folder)
+
+    def _is_done(self) -> bool:
+        try:
+            return read_description(self._path).restored_by == self._attempt
+        except HostError:
+            return False
+
+    def _find_original(self) -> Original | None:
+        try:
+            return Original(self._folder, self._ref, read_description(self._path))
+        except HostError:
+            return None
+
+    def _places(self) -> list[Place]:
+        if self._original is None:
+            return new_places(self._ref, self._description.disks)
+        return self._original.places(self._ref, self._attempt, self._description.disks)
+
+    def _check_free(self, places: list[Place]) -> None:
+        if not self._replaces and os.path.lexists(self._path):
+            raise TargetExists(f"{self._path} exists already")
+        for place in places:
+            path = self._folder / place.file
+            if not place.replaces and os.path.lexists(path):
+                raise TargetExists(f"{path} exists already")
+
+    def _temporary(self, disk: DiskInfo) -> Path:
+        return self._folder / self._hidden(f"{self._number(disk)}.{written_format(disk)}")
+
+    def _written(self, disk: DiskInfo) -> Path:
+        """The image under the name that it has now."""
+        temporary = self._temporary(disk)
+        if temporary.exists():
+            return temporary
+        if (plan := Plan.read(self._plan_path)) is not None:
+            return self._folder / plan.moves[self._number(disk)].final
+        if self._is_done():
+            return self._folder / read_description(self._path).disks[self._number(disk)].file
+        return temporary
+
+    def _number(self, disk: DiskInfo) -> int:
+        for number, each in enumerate(self._description.disks):
+            if each.key == disk.key:
+                return number
+        raise InvalidInput(f"{self._name!r} has no disk {disk.key!r}")
+
+    def _hidden(self, what: str) -> str:
+        return f".restorium-{self._attempt}.{what}"
+
+    def _render(self, places: list[Place]) -> str:
+        settings = self._description.settings
+        of_vm, of_disks = _table(settings, "vm"), _table(settings, "disks")
+        disks = tuple(
+            DescribedDisk(disk.key, place.file, written_format(disk), disk.size, _table(of_disks, disk.key))
+            for disk, place in zip(self._description.disks, places, strict=True)
+        )
+        return render_description(Description(self._name, disks, of_vm, self._attempt))
+
+
+def _table(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = settings.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _take_owner_and_mode(path: Path, other: Path) -> None:
+    shutil.copymode(other, path)
+    status = other.stat()
+    with suppress(PermissionError):
+        os.chown(path, status.st_uid, status.st_gid)
