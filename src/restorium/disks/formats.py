@@ -7,17 +7,18 @@ from contextlib import closing
 from pathlib import Path
 
 from restorium.disks.files import ImageFile
-from restorium.disks.foreign import open_vhdx, open_vmdk
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.disks.qcow2 import Qcow2Reader, create_qcow2, reopen_qcow2
 from restorium.disks.raw import RawReader, create_raw, reopen_raw
+from restorium.disks.vhdx import VhdxReader
+from restorium.disks.vmdk import VmdkReader
 from restorium.vocabulary.errors import InvalidInput
 
 _READERS: dict[str, Callable[[Path], DiskReader]] = {
     "raw": RawReader,
     "qcow2": Qcow2Reader,
-    "vmdk": open_vmdk,
-    "vhdx": open_vhdx,
+    "vmdk": VmdkReader,
+    "vhdx": VhdxReader,
 }
 _MAGICS = {
     b"QFI\xfb": "qcow2",

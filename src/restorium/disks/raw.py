@@ -22,33 +22,11 @@ class RawReader(OpenImage):
         super().__init__(file, file.length)
 
     def extents(self) -> Iterator[Extent]:
-        """The file system's map; one extent of data where it keeps none."""
-        position = 0
-        while position < self._size:
-            data = self._seek(position, os.SEEK_DATA)
-            if data > position:
-                yield Extent(position, data - position, hole=True)
-            if data < self._size:
-                end = self._seek(data, os.SEEK_HOLE)
-                yield Extent(data, end - data, hole=False)
-                position = end
-            else:
-                position = self._size
+        return file_extents(self.file, 0, self._size)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self.check_inside(offset, len(buffer))
         self.file.read_into(offset, buffer)
-
-    def _seek(self, offset: int, what: int) -> int:
-        """Where data or a hole begins at or after ``offset``; the disk's end if nowhere."""
-        try:
-            return min(os.lseek(self.file.fileno(), offset, what), self._size)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return self._size
-            if error.errno in _NO_MAP:
-                return offset if what == os.SEEK_DATA else self._size
-            raise DiskDamaged(f"{self.file.path} cannot be read: {error.strerror}") from error
 
 
 class RawWriter(OpenImage):
@@ -80,3 +58,28 @@ def reopen_raw(path: Path, size: int) -> RawWriter:
         file.close()
         raise DiskDamaged(f"{path} has {file.length} bytes, not {size}")
     return RawWriter(file, size)
+
+
+def file_extents(file: ImageFile, start: int, end: int) -> Iterator[Extent]:
+    """The file system's map of these bytes of a file; one extent of data where it keeps none."""
+    position = start
+    while position < end:
+        data = _seek(file, position, os.SEEK_DATA, end)
+        if data > position:
+            yield Extent(position, data - position, hole=True)
+        position = data
+        if data < end:
+            position = _seek(file, data, os.SEEK_HOLE, end)
+            yield Extent(data, position - data, hole=False)
+
+
+def _seek(file: ImageFile, offset: int, what: int, end: int) -> int:
+    """Where data or a hole begins at or after ``offset``; ``end`` if not before."""
+    try:
+        return min(os.lseek(file.fileno(), offset, what), end)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return end
+        if error.errno in _NO_MAP:
+            return offset if what == os.SEEK_DATA else end
+        raise DiskDamaged(f"{file.path} cannot be read: {error.strerror}") from error

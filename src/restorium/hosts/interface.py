@@ -30,7 +30,7 @@ class VmInfo:
 
 @dataclass(frozen=True, slots=True)
 class VmDescription:
-    """What is needed to make the VM again, kept with a restore point. ``settings``: JSON of the host's own."""
+    """What is needed to make the VM again, kept with a restore point. ``settings``: the host's own JSON."""
 
     name: str
     disks: tuple[DiskInfo, ...]

@@ -17,10 +17,10 @@ COPIED = 1 << 63
 _COMPRESSED = 1 << 62
 _ZERO = 1
 _OFFSET = (1 << 56) - (1 << 9)
-_L1_UNUSED = ~(COPIED | _OFFSET) & (1 << 64) - 1
 _CACHE_BYTES = 8 << 20
 
-Table = array  # of 64-bit entries
+Table = array
+"""Of 64-bit entries."""
 
 
 class Kind(Enum):
@@ -55,31 +55,38 @@ class Mapping:
     def __init__(self, file: ImageFile, header: Header) -> None:
         self._file = file
         self._header = header
-        self._l1 = self._read_table(header.l1_offset, header.l1_entries)
-        self._check_l1()
-        tables = max(_CACHE_BYTES // header.cluster_size, 2)
-        self._cached = lru_cache(maxsize=tables)(self._table)
+        self._tables = array(
+            "Q", (entry & _OFFSET for entry in self._read_table(header.l1_offset, header.l1_entries))
+        )
+        self._check_tables()
+        self._cached = lru_cache(maxsize=max(_CACHE_BYTES // header.cluster_size, 2))(self._table)
 
     def run_at(self, offset: int, end: int) -> Run:
         """The run that begins at ``offset``, as far as ``end`` and one table tell."""
         number = offset // self._header.table_span
-        table = self._cached(number) if self._l1[number] else None
-        return self._run(table, offset, min(end, (number + 1) * self._header.table_span))
+        stop = min(end, (number + 1) * self._header.table_span)
+        if not self._tables[number]:
+            return Run(offset, stop - offset, Kind.HOLE)
+        return self._run(self._cached(number), offset, stop)
 
     def runs(self) -> Iterator[Run]:
         """All of the disk, in order. Tables pass through memory one at a time."""
         size, span = self._header.size, self._header.table_span
-        for number, entry in enumerate(self._l1):
-            offset, end = number * span, min((number + 1) * span, size)
-            table = self._table(number) if entry else None
-            while offset < end:
-                run = self._run(table, offset, end)
+        position = 0
+        for number, place in enumerate(self._tables):
+            if not place:
+                continue
+            if position < number * span:
+                yield Run(position, number * span - position, Kind.HOLE)
+            table, position, end = self._table(number), number * span, min((number + 1) * span, size)
+            while position < end:
+                run = self._run(table, position, end)
                 yield run
-                offset = run.end
+                position = run.end
+        if position < size:
+            yield Run(position, size - position, Kind.HOLE)
 
-    def _run(self, table: Table[int] | None, offset: int, end: int) -> Run:
-        if table is None:
-            return Run(offset, end - offset, Kind.HOLE)
+    def _run(self, table: Table[int], offset: int, end: int) -> Run:
         cluster_size = self._header.cluster_size
         index, inside = offset // cluster_size % self._header.table_entries, offset % cluster_size
         stop = min(offset - inside + cluster_size, end)
@@ -123,7 +130,7 @@ class Mapping:
         return place, stored
 
     def _table(self, number: int) -> Table[int]:
-        return self._read_table(self._l1[number] & _OFFSET, self._header.table_entries)
+        return self._read_table(self._tables[number], self._header.table_entries)
 
     def _read_table(self, place: int, entries: int) -> Table[int]:
         table = array("Q", bytes(entries * 8))
@@ -132,18 +139,13 @@ class Mapping:
             table.byteswap()
         return table
 
-    def _check_l1(self) -> None:
+    def _check_tables(self) -> None:
         """Tables lie in the file, no more than it has room for: a walk over the map comes to an end."""
-        cluster_size, length = self._header.cluster_size, self._file.length
+        path, length, cluster_size = self._file.path, self._file.length, self._header.cluster_size
         used = 0
-        for number, entry in enumerate(self._l1):
-            place = entry & _OFFSET
-            if not entry:
-                continue
-            used += 1
-            if entry & _L1_UNUSED or place % cluster_size or not 0 < place <= length - cluster_size:
-                raise DiskDamaged(
-                    f"{self._file.path} has {length} bytes, but part {number} of its map is said to be at {place}"
-                )
+        for number, place in enumerate(self._tables):
+            used += place > 0
+            if place % cluster_size or place > length - cluster_size:
+                raise DiskDamaged(f"{path} ends at byte {length}, but part {number} of its map is at {place}")
         if used * cluster_size > length:
-            raise DiskDamaged(f"{self._file.path} says that it has {used} tables, more than it has room for")
+            raise DiskDamaged(f"{path} says that it has {used} tables, more than it has room for")

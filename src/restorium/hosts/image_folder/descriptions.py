@@ -71,7 +71,7 @@ def read_description(path: Path) -> Description:
     return Description(
         _text(path, table, "name", "the VM"),
         described,
-        {key: _to_json(value) for key, value in table.items() if key not in _OWN_KEYS},
+        _to_json(_without(table, _OWN_KEYS)),
         restored_by if isinstance(restored_by, str) else None,
     )
 
@@ -81,12 +81,11 @@ def render_description(description: Description) -> str:
     top: dict[str, Any] = {"name": description.name}
     if description.restored_by is not None:
         top["restored_by"] = description.restored_by
-    lines = [*_lines(top), *_lines(description.settings)]
+    lines = [*_lines(top), *_lines(_without(description.settings, _OWN_KEYS))]
     for disk in description.disks:
         lines += ["", "[[disk]]"]
         own = {"key": disk.key, "file": disk.file, "format": disk.format, "size": disk.size}
-        lines += _lines({key: value for key, value in own.items() if value is not None})
-        lines += _lines(disk.settings)
+        lines += [*_lines(own), *_lines(_without(disk.settings, _OWN_DISK_KEYS))]
     return "\n".join(lines) + "\n"
 
 
@@ -104,7 +103,7 @@ def _read_disk(path: Path, number: int, table: Any) -> DescribedDisk:
     size = table.get("size")
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
         raise _fault(path, f"gives {where} the size {size!r}, which is no number of bytes")
-    others = {key: _to_json(value) for key, value in table.items() if key not in _OWN_DISK_KEYS}
+    others = _to_json(_without(table, _OWN_DISK_KEYS))
     return DescribedDisk(_text(path, table, "key", where), file, image_format, size, others)
 
 
@@ -133,8 +132,13 @@ def _to_json(value: Any) -> Any:
     return value
 
 
+def _without(table: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
+
+
 def _lines(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_key(key)} = {_value(value)}" for key, value in table.items()]
+    """What has no value is left out, for TOML has no word for it."""
+    return [f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None]
 
 
 def _key(key: str) -> str:
@@ -143,26 +147,26 @@ def _key(key: str) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        if value.keys() == {_AS_TEXT} and _is_toml_only(value[_AS_TEXT]):
+        if _is_toml_only(value):
             return str(value[_AS_TEXT])
         inner = ", ".join(_lines(value))
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(_value(each) for each in value if each is not None)}]"
     if isinstance(value, str):
         return _string(value)
     return json.dumps(value)
 
 
 def _string(text: str) -> str:
-    """JSON's escapes are TOML's, but JSON writes surrogates in pairs and leaves DEL as it is."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """JSON's escapes are TOML's, but JSON leaves DEL as it is. What no file can hold becomes a question mark."""
+    writable = text.encode("utf-8", "replace").decode()
+    return json.dumps(writable, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _is_toml_only(text: Any) -> bool:
-    """Whether it is a date, a time or no finite number, and nothing that changes the rest of the file."""
+def _is_toml_only(value: Mapping[str, Any]) -> bool:
+    """Whether ``_to_json`` made it of a date, a time or a number that is not finite."""
     try:
-        [value] = tomllib.loads(f"value = {text}").values()
+        return bool(value == _to_json(tomllib.loads(f"value = {value.get(_AS_TEXT)}")["value"]))
     except ValueError:
         return False
-    return not isinstance(value, str | dict | list)

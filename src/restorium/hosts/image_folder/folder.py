@@ -13,12 +13,19 @@ from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists, T
 
 _ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
 _LONGEST_NAME = 180
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
+_LONGEST_REF = 247
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
+def check_ref(ref: str) -> str:
+    """The part of a description's file name that names its VM. Raises InvalidInput if no file is called so."""
+    if not ref or ref.startswith(".") or "/" in ref or "\0" in ref or len(_encoded(ref)) > _LONGEST_REF:
+        raise InvalidInput(f"{ref[:_LONGEST_NAME]!r} cannot name a VM of an image folder")
+    return ref
+
+
 def check_name(name: str) -> str:
-    """A VM's name that is to be a file's name too. Raises InvalidInput."""
+    """The name of a new VM, which is to be a file's name too. Raises InvalidInput."""
     reason = None
     if not name.strip() or name != name.strip():
         reason = "is empty or has blanks at its ends"
@@ -26,7 +33,7 @@ def check_name(name: str) -> str:
         reason = "begins with a dot"
     elif "/" in name or "\\" in name or not name.isprintable():
         reason = "has a slash or a character that cannot be printed"
-    elif len(name.encode(errors="replace")) > _LONGEST_NAME:
+    elif len(_encoded(name)) > _LONGEST_NAME:
         reason = f"is longer than {_LONGEST_NAME} bytes"
     if reason:
         raise InvalidInput(
@@ -74,14 +81,21 @@ def place_new(source: Path, target: Path) -> None:
     except FileExistsError as error:
         if not target.exists() or not source.samefile(target):
             raise TargetExists(f"{target} exists already") from error
-    except OSError as error:
-        if error.errno in _NO_LINKS:
-            raise HostError(
-                f"{target} cannot be made: the file system has no hard links",
-                hint="Restore to a folder on a Linux file system such as ext4 or XFS.",
-            ) from error
-        raise
     source.unlink()
+
+
+def check_links(file: Path) -> None:
+    """Raises HostError where ``place_new`` cannot work, before much is written for it."""
+    other = file.with_name(f"{file.name}.link")
+    try:
+        other.unlink(missing_ok=True)
+        os.link(file, other)
+        other.unlink()
+    except OSError as error:
+        raise HostError(
+            f"{file.parent} takes no hard links, which a restore needs: {error.strerror}",
+            hint="Restore to a folder on a file system such as ext4 or XFS.",
+        ) from error
 
 
 def place_over(source: Path, target: Path) -> None:
@@ -109,3 +123,7 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode(errors="replace")

@@ -13,7 +13,7 @@ import structlog
 from restorium.disks import detect_format, open_disk
 from restorium.disks.interface import DiskReader
 from restorium.hosts.image_folder.descriptions import SUFFIX, DescribedDisk, Description, read_description
-from restorium.hosts.image_folder.folder import check_name, explained, inside
+from restorium.hosts.image_folder.folder import check_ref, explained, inside
 from restorium.hosts.image_folder.locks import HeldStill
 from restorium.hosts.image_folder.target import ImageFolderTarget
 from restorium.hosts.interface import DiskInfo, OpenVm, RestoreTarget, VmDescription, VmInfo
@@ -48,9 +48,8 @@ class ImageFolder:
             readers, infos = [], []
             for disk in description.disks:
                 path = inside(self._folder, disk.file)
+                stack.callback(HeldStill(path).close)
                 reader = stack.enter_context(_open(path, disk))
-                held = HeldStill(path)
-                stack.callback(held.close)
                 readers.append(reader)
                 infos.append(_info(path, disk, reader))
             yield OpenVm(VmDescription(description.name, tuple(infos), _settings(description)), readers)
@@ -69,7 +68,7 @@ class ImageFolder:
 
     def _description(self, ref: str) -> Description:
         try:
-            path = self._folder / f"{check_name(ref)}{SUFFIX}"
+            path = self._folder / f"{check_ref(ref)}{SUFFIX}"
         except InvalidInput as error:
             raise VmNotFound(f"{self._folder} has no VM {ref!r}") from error
         return read_description(path)
@@ -92,7 +91,14 @@ class ImageFolder:
 
 
 def _is_description(name: str) -> bool:
-    return name.endswith(SUFFIX) and not name.startswith(".")
+    if not name.endswith(SUFFIX) or name.startswith("."):
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        _log.warning("a VM's description has a name that is no text", file=ascii(name))
+        return False
+    return True
 
 
 def _open(path: Path, disk: DescribedDisk) -> DiskReader:

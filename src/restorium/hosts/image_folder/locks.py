@@ -13,6 +13,7 @@ import os
 import struct
 from pathlib import Path
 
+from restorium.disks.files import ImageFile
 from restorium.vocabulary.errors import HostError
 
 _WRITES_AT = 101
@@ -22,24 +23,16 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.
 
 
 class HeldStill:
-    """Keeps QEMU from writing to an image until it is closed. Raises HostError if it writes now.
+    """Keeps QEMU from writing to an image until it is closed. On storage without locks it holds nothing.
 
-    On storage without locks it holds nothing.
+    Raises HostError if QEMU has the image open to write, DiskMissing, DiskDamaged.
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._file = ImageFile.to_read(path)
         try:
-            fcntl.fcntl(
-                self._descriptor,
-                fcntl.F_OFD_SETLK,
-                _LOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, _NO_WRITES_AT, 1, 0),
-            )
-            found = fcntl.fcntl(
-                self._descriptor,
-                fcntl.F_OFD_GETLK,
-                _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _WRITES_AT, 1, 0),
-            )
+            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _lock(fcntl.F_RDLCK, _NO_WRITES_AT))
+            found = fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, _WRITES_AT))
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 self.close()
@@ -49,8 +42,12 @@ class HeldStill:
             self.close()
             raise HostError(
                 f"{path} is in use by a running VM",
-                hint="Shut the VM down; an image folder's VMs must be off.",
+                hint="Shut the VM down: those of an image folder must be off.",
             )
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._file.close()
+
+
+def _lock(kind: int, byte: int) -> bytes:
+    return _LOCK.pack(kind, os.SEEK_SET, byte, 1, 0)

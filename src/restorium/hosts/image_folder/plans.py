@@ -54,6 +54,8 @@ class Plan:
                 inside(path.parent, name)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise HostError(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, TypeError, KeyError) as error:
             raise HostError(f"{path} is not the plan of a restore", hint="Remove it.") from error
         return plan

@@ -20,7 +20,9 @@ from restorium.hosts.image_folder.descriptions import (
 )
 from restorium.hosts.image_folder.folder import (
     check_attempt,
+    check_links,
     check_name,
+    check_ref,
     explained,
     flush,
     place_new,
@@ -36,6 +38,7 @@ from restorium.vocabulary.errors import (
     HostError,
     InvalidInput,
     TargetExists,
+    VmNotFound,
 )
 
 
@@ -54,14 +57,14 @@ class ImageFolderTarget:
         self._folder = folder
         self._description = description
         self._attempt = check_attempt(attempt)
-        self._ref = check_name(original_ref if new_name is None else new_name)
+        self._ref = check_ref(original_ref) if new_name is None else check_name(new_name)
         self._name = description.name if new_name is None else new_name
         self._path = folder / f"{self._ref}{SUFFIX}"
         self._plan_path = folder / self._hidden("plan")
         self._original = self._find_original() if new_name is None else None
         self._replaces = new_name is None and os.path.lexists(self._path)
         if Plan.read(self._plan_path) is None and not self._is_done():
-            self._check_free(self._places())
+            self._check_places(self._places())
 
     def free_bytes(self) -> int | None:
         with explained(f"asking for the free space of {self._folder}"):
@@ -69,8 +72,16 @@ class ImageFolderTarget:
         return found.f_bavail * found.f_frsize
 
     def create_disk(self, disk: DiskInfo, extents: Iterable[Extent]) -> DiskWriter:
-        self._go_back()
-        return create_disk(self._temporary(disk), disk.size, written_format(disk), extents)
+        with explained(f"preparing a disk of {self._path}"):
+            self._go_back()
+        temporary = self._temporary(disk)
+        writer = create_disk(temporary, disk.size, written_format(disk), extents)
+        try:
+            check_links(temporary)
+        except HostError:
+            writer.close()
+            raise
+        return writer
 
     def reopen_disk(self, disk: DiskInfo) -> DiskWriter | None:
         try:
@@ -82,7 +93,7 @@ class ImageFolderTarget:
         return open_disk(self._written(disk), written_format(disk))
 
     def finalise(self) -> str:
-        """See RestoreTarget. Raises TargetExists, with nothing moved, if another took a final name meanwhile."""
+        """See RestoreTarget. Raises TargetExists, with nothing moved, if a final name was taken meanwhile."""
         with explained(f"finalising {self._path}"):
             plan = Plan.read(self._plan_path)
             if not self._is_done():
@@ -106,7 +117,7 @@ class ImageFolderTarget:
     def _begin(self) -> Plan:
         """Nothing has moved yet. Everything that can fail for good fails here."""
         places = self._places()
-        self._check_free(places)
+        self._check_places(places)
         moves = []
         for number, (disk, place) in enumerate(zip(self._description.disks, places, strict=True)):
             temporary, final = self._temporary(disk), self._folder / place.file
@@ -114,14 +125,12 @@ class ImageFolderTarget:
                 raise HostError(f"disk {disk.key!r} of {self._ref} was not written", hint="Restore again.")
             replaces = place.replaces and final.exists()
             if replaces:
-                HeldStill(final).close()
                 _take_owner_and_mode(temporary, final)
             flush(temporary)
             moves.append(
                 Move(temporary.name, place.file, self._hidden(f"{number}.old") if replaces else None)
             )
-        removes = self._original.left_over(places) if self._original is not None else []
-        plan = Plan(tuple(moves), tuple(removes), self._render(places), self._replaces)
+        plan = Plan(tuple(moves), tuple(self._left_over(places)), self._render(places), self._replaces)
         plan.write(self._plan_path)
         return plan
 
@@ -158,23 +167,37 @@ class ImageFolderTarget:
             return False
 
     def _find_original(self) -> Original | None:
+        """What is to be replaced. Of a description that cannot be understood no disk is known to belong to it."""
         try:
-            return Original(self._folder, self._ref, read_description(self._path))
-        except HostError:
+            description = read_description(self._path)
+        except VmNotFound:
             return None
+        except HostError:
+            description = Description(self._ref, ())
+        return Original(self._folder, self._ref, description)
 
     def _places(self) -> list[Place]:
         if self._original is None:
             return new_places(self._ref, self._description.disks)
         return self._original.places(self._ref, self._attempt, self._description.disks)
 
-    def _check_free(self, places: list[Place]) -> None:
+    def _check_places(self, places: list[Place]) -> None:
+        """Raises TargetExists, and HostError if a VM runs on what is to be replaced."""
+        if not self._folder.is_dir():
+            raise HostError(f"{self._folder} is not a folder")
         if not self._replaces and os.path.lexists(self._path):
             raise TargetExists(f"{self._path} exists already")
         for place in places:
             path = self._folder / place.file
             if not place.replaces and os.path.lexists(path):
                 raise TargetExists(f"{path} exists already")
+        ending = {place.file for place in places if place.replaces}.union(self._left_over(places))
+        for path in (self._folder / file for file in ending):
+            if path.exists():
+                HeldStill(path).close()
+
+    def _left_over(self, places: list[Place]) -> list[str]:
+        return self._original.left_over(places) if self._original is not None else []
 
     def _temporary(self, disk: DiskInfo) -> Path:
         return self._folder / self._hidden(f"{self._number(disk)}.{written_format(disk)}")
