@@ -10,7 +10,9 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of, optional
 from restorium.catalog.tables import backups, jobs, repositories, restore_points, vm_restore_points
+from restorium.catalog.types import constant
 from restorium.catalog.visibility import in_scope
+from restorium.vocabulary.backups import BackupType
 
 _KIND = "backup"
 
@@ -52,7 +54,11 @@ _visible = sa.exists(
 )
 listing = Listing(
     columns_of(backups)
-    | {"job_name": optional(jobs.c.name), "repository_name": repositories.c.name}
+    | {
+        "job_name": optional(jobs.c.name),
+        "repository_name": repositories.c.name,
+        "backup_type": constant(BackupType.STANDARD),
+    }
     | servers.PARENT,
     servers.joined(
         backups.outerjoin(jobs, jobs.c.id == backups.c.job_id).join(

@@ -12,7 +12,9 @@ from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of
 from restorium.catalog.surroundings import new_id
 from restorium.catalog.tables import hosts
-from restorium.vocabulary.hierarchy import Platform
+from restorium.catalog.text import guid_text
+from restorium.catalog.types import constant
+from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
 
 _KIND = "host"
 
@@ -44,10 +46,22 @@ def remove(connection: Connection, host_id: UUID) -> None:
     rows.remove(connection, hosts, _KIND, host_id)
 
 
-_columns = columns_of(hosts)
+_columns = columns_of(hosts) | {
+    "unique_id": guid_text(hosts.c.id),
+    "host_type": constant(HostType.ESXI),
+    "managed_server_name": hosts.c.name,
+}
 listing = Listing(_columns | servers.PARENT, servers.joined(hosts))
 managed_listing = Listing(
-    _columns | {"id": hosts.c.managed_server_id, "host_id": hosts.c.id} | servers.PARENT,
+    _columns
+    | {
+        "id": hosts.c.managed_server_id,
+        "host_id": hosts.c.id,
+        "host_name": hosts.c.name,
+        "description": hosts.c.kind + sa.literal(" ", sa.Text) + hosts.c.address,
+        "server_type": constant(ManagedServerType.ESXI),
+    }
+    | servers.PARENT,
     servers.joined(hosts),
 )
 """The same rows as managed servers: ``id`` is the managed server's, ``host_id`` the hierarchy root's."""

@@ -14,7 +14,14 @@ from restorium.catalog import rows, servers, sessions
 from restorium.catalog.listing import Listing, Row, columns_of, optional
 from restorium.catalog.sessions import add_event, events
 from restorium.catalog.surroundings import new_id, now
-from restorium.catalog.tables import job_sessions, jobs, restore_points, task_sessions
+from restorium.catalog.tables import (
+    hosts,
+    job_sessions,
+    jobs,
+    restore_points,
+    task_sessions,
+    vm_restore_points,
+)
 from restorium.catalog.visibility import in_scope
 from restorium.vocabulary.errors import Conflict
 from restorium.vocabulary.restore import Caller
@@ -23,6 +30,7 @@ from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessi
 __all__ = [
     "add_event",
     "advance",
+    "assign",
     "cancel_requested",
     "create",
     "end_task",
@@ -137,6 +145,11 @@ def record_progress(connection: Connection, session_id: UUID, percent: int) -> N
     )
 
 
+def assign(connection: Connection, session_id: UUID, worker_id: str) -> None:
+    """Note who works on a session that is not Stopped."""
+    sessions.assign(connection, job_sessions, session_id, worker_id)
+
+
 def request_cancel(connection: Connection, session_id: UUID) -> Row:
     """Raises NotFound, and IllegalTransition once the session is Stopped."""
     return sessions.request_cancel(connection, job_sessions, _KIND, session_id)
@@ -214,11 +227,26 @@ listing = Listing(
 )
 task_listing = Listing(
     columns_of(task_sessions)
-    | {"job_session_name": job_sessions.c.name, "job_id": job_sessions.c.job_id, "job_name": jobs.c.name}
+    | {
+        "job_session_name": job_sessions.c.name,
+        "job_id": job_sessions.c.job_id,
+        "job_name": jobs.c.name,
+        "platform": hosts.c.platform,
+        "vm_restore_point_id": optional(vm_restore_points.c.id),
+        "vm_restore_point_name": optional(vm_restore_points.c.name),
+    }
     | servers.PARENT,
     servers.joined(
-        task_sessions.join(job_sessions, job_sessions.c.id == task_sessions.c.job_session_id).join(
-            jobs, jobs.c.id == job_sessions.c.job_id
+        task_sessions.join(job_sessions, job_sessions.c.id == task_sessions.c.job_session_id)
+        .join(jobs, jobs.c.id == job_sessions.c.job_id)
+        .join(hosts, hosts.c.id == task_sessions.c.host_id)
+        .outerjoin(
+            vm_restore_points,
+            sa.and_(
+                vm_restore_points.c.restore_point_id == job_sessions.c.restore_point_id,
+                vm_restore_points.c.host_id == task_sessions.c.host_id,
+                vm_restore_points.c.vm_ref == task_sessions.c.vm_ref,
+            ),
         )
     ),
     cut=in_scope(task_sessions.c.host_id, task_sessions.c.vm_ref),

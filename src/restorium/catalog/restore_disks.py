@@ -94,6 +94,15 @@ def record_disk(
     _record_progress(connection, session)
 
 
+def restart_disk(connection: Connection, session_id: UUID, disk_key: str) -> None:
+    """Forget how far a disk was, because its image is gone. The session's own progress stays where it was."""
+    connection.execute(
+        sa.update(restore_disks)
+        .where(restore_disks.c.session_id == session_id, restore_disks.c.disk_key == disk_key)
+        .values(checkpoint=0, copied_bytes=0, verified_bytes=0)
+    )
+
+
 def _record_progress(connection: Connection, session: Row) -> None:
     """A byte is half done when it is copied, and done when it is verified."""
     found = disks(connection, session.id)

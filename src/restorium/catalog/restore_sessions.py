@@ -12,11 +12,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from restorium.catalog import rows, servers, sessions
-from restorium.catalog.listing import Listing, Row, columns_of
-from restorium.catalog.restore_disks import NewDisk, disks, plan, record_disk
+from restorium.catalog.listing import Listing, Row, columns_of, optional
+from restorium.catalog.restore_disks import NewDisk, disks, plan, record_disk, restart_disk
 from restorium.catalog.sessions import add_event, events
 from restorium.catalog.surroundings import new_id, now
-from restorium.catalog.tables import restore_sessions
+from restorium.catalog.tables import hosts, restore_sessions
 from restorium.catalog.visibility import in_scope
 from restorium.vocabulary.errors import Conflict
 from restorium.vocabulary.restore import Caller, RestoreSpec
@@ -26,6 +26,7 @@ __all__ = [
     "NewDisk",
     "add_event",
     "advance",
+    "assign",
     "cancel_requested",
     "create",
     "disks",
@@ -36,6 +37,7 @@ __all__ = [
     "plan",
     "record_disk",
     "request_cancel",
+    "restart_disk",
     "spec_of",
     "unfinished",
 ]
@@ -156,6 +158,11 @@ def enter_phase(
     )
 
 
+def assign(connection: Connection, session_id: UUID, worker_id: str) -> None:
+    """Note who works on a session that is not Stopped."""
+    sessions.assign(connection, restore_sessions, session_id, worker_id)
+
+
 def request_cancel(connection: Connection, session_id: UUID) -> Row:
     """Raises NotFound, and IllegalTransition once the session is Stopped."""
     return sessions.request_cancel(connection, restore_sessions, _KIND, session_id)
@@ -176,7 +183,9 @@ def _spec_json(spec: RestoreSpec) -> dict[str, Any]:
 
 
 listing = Listing(
-    columns_of(restore_sessions, without={"spec", "idempotency_key"}) | servers.PARENT,
-    servers.joined(restore_sessions),
+    columns_of(restore_sessions, without={"spec", "idempotency_key"})
+    | {"platform": optional(hosts.c.platform)}
+    | servers.PARENT,
+    servers.joined(restore_sessions.outerjoin(hosts, hosts.c.id == restore_sessions.c.host_id)),
     cut=in_scope(restore_sessions.c.host_id, restore_sessions.c.vm_ref),
 )

@@ -50,6 +50,15 @@ def move(
     raise IllegalTransition(f"{kind} {session_id} is {present} and cannot become {state}")
 
 
+def assign(connection: Connection, table: sa.Table, session_id: UUID, worker_id: str) -> None:
+    """Note who works on an unfinished session."""
+    connection.execute(
+        sa.update(table)
+        .where(table.c.id == session_id, table.c.state != SessionState.STOPPED)
+        .values(worker_id=worker_id)
+    )
+
+
 def request_cancel(connection: Connection, table: sa.Table, kind: str, session_id: UUID) -> Row:
     """Ask whoever works on the session to stop; again is no error.
 

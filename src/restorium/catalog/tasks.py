@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from restorium.catalog.listing import Row
+from restorium.catalog.listing import Listing, Row
 from restorium.catalog.logons import Logon
 from restorium.catalog.surroundings import now
 from restorium.catalog.tables import logon_sessions, tasks
@@ -80,6 +80,13 @@ def list_all(connection: Connection, logon: Logon) -> Sequence[Row]:
     return connection.execute(
         sa.select(tasks).where(tasks.c.token_hash == logon.token_hash).order_by(tasks.c.number)
     ).all()
+
+
+def listing(logon: Logon) -> Listing:
+    """The session's tasks as the query service sees them; ``task_id`` is ``task-N``."""
+    own = sa.select(tasks).where(tasks.c.token_hash == logon.token_hash).subquery()
+    task_id = sa.literal("task-", sa.Text) + sa.cast(own.c.number, sa.Text)
+    return Listing({**own.columns, "id": own.c.number, "task_id": task_id}, own)
 
 
 def delete(connection: Connection, logon: Logon, number: int) -> None:

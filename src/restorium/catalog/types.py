@@ -72,6 +72,11 @@ class Ordered(TypeDecorator[Any]):
         return self._members.get
 
 
+def constant(member: StrEnum) -> sa.ColumnElement[Any]:
+    """A column that has this member in every row."""
+    return sa.literal(member, Ordered(type(member)))
+
+
 @lru_cache(_KEPT)
 def _read_instant(value: int | None) -> datetime | None:
     return None if value is None else _EPOCH + value * _MICROSECOND

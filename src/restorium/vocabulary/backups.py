@@ -29,6 +29,14 @@ class PointType(StrEnum):
     REVERSE_INCREMENT = "ReverseIncrement"
 
 
+class BackupType(StrEnum):
+    """How a backup relates to others."""
+
+    STANDARD = "Standard"
+    PARENT = "ParentBackup"
+    CHILD = "ChildBackup"
+
+
 class BackupFileType(StrEnum):
     VBK = "vbk"
     VIB = "vib"

@@ -19,6 +19,38 @@ class Platform(StrEnum):
     VCLOUD = "vCloud"
 
 
+class HostType(StrEnum):
+    """What a hierarchy root is."""
+
+    ESX = "ESX"
+    VCENTER = "VC"
+    ESXI = "ESXi"
+    HYPERV = "HvServer"
+    HYPERV_CLUSTER = "HvCluster"
+    SCVMM = "Scvmm"
+    CLOUD_DIRECTOR = "VcdSystem"
+
+
+class ManagedServerType(StrEnum):
+    """What a managed server is; other kinds come before and behind these in the API's list."""
+
+    ESX = "ESX"
+    VCENTER = "VC"
+    LINUX = "Linux"
+    LOCAL = "Local"
+    WINDOWS = "Windows"
+    ESXI = "ESXi"
+    HYPERV = "HvServer"
+    HYPERV_CLUSTER = "HvCluster"
+    SCVMM = "Scvmm"
+    BACKUP_SERVER = "BackupServer"
+    SAN = "SanHost"
+    SMB = "SmbServer"
+    SMB_CLUSTER = "SmbCluster"
+    CLOUD_DIRECTOR = "VcdSystem"
+    CLOUD = "Cloud"
+
+
 _REF = re.compile(r"urn:(\w+):(\w+):([0-9a-fA-F-]{36})(?:\.(.+))?", re.DOTALL)
 _PLATFORMS = {platform.lower(): platform for platform in Platform}
 

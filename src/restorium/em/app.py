@@ -1,0 +1,195 @@
+"""The face, put together: from a request's bytes to an answer's, and from an error to its document."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+import structlog
+from anyio import to_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from restorium.em import as_json, as_xml, logon, querying, reading, resources, tasks
+from restorium.em.call import Answer, Call, Request
+from restorium.em.errors import refusal, told
+from restorium.em.negotiation import Media, accepted
+from restorium.em.origin import Origin
+from restorium.em.routing import Route, Router
+from restorium.flows.engine import Engine
+from restorium.vocabulary.errors import AccessDenied, InvalidInput, RestoriumError
+
+_log = structlog.get_logger(__name__)
+
+_WHOLE_BYTES = 256 * 1024
+_CHUNK_BYTES = 64 * 1024
+_LOGON = "sessionmngr"
+_ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def create(engine: Engine) -> ASGIApp:
+    """The application to serve at ``/api``."""
+    for module in pkgutil.iter_modules(resources.__path__):
+        importlib.import_module(f"{resources.__name__}.{module.name}")
+    return _Face(engine)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """An answer as bytes: ``first`` is its beginning, ``rest`` what follows; None if that was all."""
+
+    status: int
+    headers: Mapping[str, str]
+    first: bytes
+    rest: Iterator[bytes] | None = None
+
+
+class _Face:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._origin = Origin(engine.settings.http, engine.settings.server_name)
+        self._naming = as_json.camel if engine.settings.em.json_camel_case else as_json.pascal
+        self._router = Router()
+        self._router.add(logon.routes(self._router))
+        self._router.add([*tasks.ROUTES, *querying.ROUTES, *reading.routes()])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        body = await _body(headers, receive, self._engine.settings.em.max_body_bytes)
+        rendered = await to_thread.run_sync(self._render, scope, headers, body)
+        await _send(rendered, scope["method"], send)
+
+    def _render(self, scope: Scope, headers: Mapping[str, str], body: bytes | None) -> _Rendered:
+        media = accepted(headers.get("accept"))
+        if media is None:
+            told_why = refusal(
+                406, f"{headers['accept']} is not written here: ask for application/xml or /json"
+            )
+            return self._written(told_why, Media.XML)
+        try:
+            if body is None:
+                raise InvalidInput(
+                    f"the body is larger than {self._engine.settings.em.max_body_bytes} bytes",
+                    hint="Send a smaller one.",
+                )
+            return self._written(self._answer(self._request(scope, headers, body)), media)
+        except RestoriumError as error:
+            return self._written(told(error), media)
+        except Exception:  # noqa: BLE001  the client gets the interface's error document, the log the rest
+            _log.exception("a request failed unexpectedly", method=scope["method"], path=scope["path"])
+            return self._written(told(RestoriumError("the server failed to answer")), media)
+
+    def _request(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> Request:
+        address = scope["client"][0] if scope.get("client") else ""
+        server = tuple(scope.get("server") or ("localhost", 0))
+        base = self._origin.base(headers, scope["scheme"], address, (server[0], server[1]))
+        segments = [segment for segment in scope["path"].split("/") if segment]
+        query = scope["query_string"].decode("latin-1")
+        try:
+            given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
+        except (UnicodeDecodeError, ValueError):
+            raise InvalidInput("the query is not UTF-8, or has over 100 parameters") from None
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        parameters = {name.lower(): value for name, value in given}
+        return Request(method, base, tuple(segments[1:]), parameters, headers, body, address)
+
+    def _answer(self, request: Request) -> Answer:
+        first = request.segments[0].lower() if request.segments else ""
+        if not first and request.method == "GET":
+            return logon.root(request)
+        if first == _LOGON and len(request.segments) == 1 and request.method == "POST":
+            return logon.log_on(self._engine, self._router, request)
+        who = logon.authenticate(self._engine, request)
+        place = self._router.find(request.segments)
+        if place is None and first:
+            return refusal(404, f"{request.path} names nothing of this interface. Check the path.")
+        if place is None or request.method not in place.routes:
+            allowed = "GET, HEAD" if place is None else place.allowed
+            return refusal(405, f"{request.path} answers to {allowed} only.", {"Allow": allowed})
+        route = _route(request, place.routes[request.method])
+        account = who.logon.account
+        if not route.roles & account.roles:
+            raise AccessDenied(f"{account.name} may not {request.method} {request.path}")
+        return route.handler(Call(self._engine, request, who.token, who.logon, place.ids))
+
+    def _written(self, answer: Answer, media: Media) -> _Rendered:
+        if answer.document is None:
+            return _Rendered(answer.status, {**_ALWAYS, **answer.headers}, b"")
+        if media is Media.JSON:
+            pieces, media_type = as_json.write(answer.document, self._naming), as_json.MEDIA_TYPE
+        else:
+            pieces, media_type = as_xml.write(answer.document), as_xml.MEDIA_TYPE
+        headers = {"Content-Type": media_type, **_ALWAYS, **answer.headers}
+        chunks = _chunks(pieces)
+        first = next(chunks, b"")
+        if len(first) < _WHOLE_BYTES:
+            return _Rendered(answer.status, headers, first)
+        return _Rendered(answer.status, headers, first, chunks)
+
+
+def _route(request: Request, routes: Mapping[str | None, Route]) -> Route:
+    action = request.parameter("action")
+    route = routes.get(action.lower() if action else None)
+    if route is not None:
+        return route
+    if action is not None and None in routes and request.method in ("GET", "PUT"):
+        return routes[None]
+    offered = ", ".join(sorted(str(each.action) for each in routes.values() if each.action)) or "none"
+    given = f"action={action} is not known" if action else "no action is named"
+    raise InvalidInput(
+        f"{given} for {request.method} {request.path}", hint=f"Actions of this path: {offered}."
+    )
+
+
+def _chunks(pieces: Iterator[str]) -> Iterator[bytes]:
+    """The pieces joined: one chunk if it is all there is, else a large one first, then smaller ones."""
+    pending: list[str] = []
+    size, enough = 0, _WHOLE_BYTES
+    for piece in pieces:
+        pending.append(piece)
+        size += len(piece)
+        if size >= enough:
+            yield "".join(pending).encode()
+            pending.clear()
+            size, enough = 0, _CHUNK_BYTES
+    if pending:
+        yield "".join(pending).encode()
+
+
+async def _body(headers: Mapping[str, str], receive: Receive, most: int) -> bytes | None:
+    """The request's body; None as soon as it is known to be larger than ``most``."""
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        return None
+    content = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        content += message.get("body", b"")
+        more = message["type"] == "http.request" and message.get("more_body", False)
+        if len(content) > most:
+            return None
+    return bytes(content)
+
+
+async def _send(rendered: _Rendered, method: str, send: Send) -> None:
+    headers = dict(rendered.headers)
+    if rendered.rest is None and rendered.status != 204:
+        headers["Content-Length"] = str(len(rendered.first))
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": rendered.status, "headers": raw})
+    if method == "HEAD" or rendered.rest is None:
+        await send(_part(b"" if method == "HEAD" else rendered.first, more=False))
+        return
+    await send(_part(rendered.first, more=True))
+    while chunk := await to_thread.run_sync(next, rendered.rest, b""):
+        await send(_part(chunk, more=True))
+    await send(_part(b"", more=False))
+
+
+def _part(content: bytes, *, more: bool) -> Message:
+    return {"type": "http.response.body", "body": content, "more_body": more}

@@ -1,0 +1,43 @@
+"""The Error document, and the status that tells each error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from restorium.em.call import Answer
+from restorium.em.documents import Resource
+from restorium.vocabulary import errors
+
+_STATUS: tuple[tuple[type[errors.RestoriumError], int], ...] = (
+    (errors.InvalidInput, 400),
+    (errors.NotAuthenticated, 401),
+    (errors.AccessDenied, 403),
+    (errors.NotFound, 404),
+    (errors.VmNotFound, 404),
+    (errors.Unsupported, 501),
+    (errors.StorageUnavailable, 503),
+    (errors.DatabaseUnavailable, 503),
+    (errors.RestoriumError, 500),
+)
+"""The first line whose class the error is of. The interface knows no other statuses for errors than these."""
+
+_CHALLENGE = {"WWW-Authenticate": "Basic Realm=RestSvc"}
+_ABSENT = ("FirstChanceExceptionMessage", "StackTrace", "Status")
+
+
+def told(error: errors.RestoriumError) -> Answer:
+    """The answer that tells this error, with its remedy."""
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    headers = _CHALLENGE if status == 401 else {}
+    return refusal(status, sentence(error), headers)
+
+
+def sentence(error: errors.RestoriumError) -> str:
+    """What went wrong and what to do about it, for where there is room for one text only."""
+    return f"{error.message}. {error.hint}"
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """An answer that says why there is no other."""
+    document = Resource("Error", [("Message", message), ("StatusCode", status)], nulls=_ABSENT)
+    return Answer(status, document, headers or {})

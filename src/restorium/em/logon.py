@@ -1,0 +1,213 @@
+"""The root, logging on and off, and who a request comes from.
+
+The token of a logon session is the base64 of its SessionId's text: clients compute one from the other, so the id is
+as secret as the token and no session is ever shown to another.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from uuid import UUID
+
+from restorium.catalog import accounts, logons
+from restorium.catalog.accounts import Account
+from restorium.em.call import Answer, Call, Request
+from restorium.em.documents import Collection, Link, Resource
+from restorium.em.entity import entities
+from restorium.em.roles import EVERYONE
+from restorium.em.routing import Place, Route, Router
+from restorium.flows.engine import Engine
+from restorium.vocabulary.errors import InvalidIdentifier, InvalidInput, NotAuthenticated, NotFound
+from restorium.vocabulary.ids import parse_guid
+
+HEADER = "X-RestSvcSessionId"
+_VERSIONS = ("v1_5", "v1_6", "v1_7")
+_ACCEPTED = re.compile(r"latest|v1(_[0-7])?", re.IGNORECASE)
+_HINT = "Log on with POST /api/sessionMngr/?v=latest and HTTP Basic authentication."
+_SERVICES = (
+    ("tasks", "TaskList"),
+    ("querySvc", "QueryService"),
+    ("lookupSvc", "LookupService"),
+    ("reports/summary", "Report"),
+)
+_ORDER = [
+    "backupServers",
+    "managedServers",
+    "jobs",
+    "failoverPlans",
+    "hierarchyRoots",
+    "repositories",
+    "backups",
+    "restorePoints",
+    "vmRestorePoints",
+    "vAppRestorePoints",
+    "replicas",
+    "vmReplicaPoints",
+    "catalog/vms",
+    "backupSessions",
+    "restoreSessions",
+    "replicaSessions",
+    "backupTaskSessions",
+    "replicaTaskSessions",
+    "wanAccelerators",
+    "backupFiles",
+    "externalRepositories",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedOn:
+    """Who a request comes from, and by which token."""
+
+    token: UUID
+    logon: logons.Logon
+
+
+def root(request: Request) -> Answer:
+    """What the server is, for anybody."""
+    versions = [
+        Resource("SupportedVersion", [("Name", version)], (), [_create(request, version)])
+        for version in _VERSIONS
+    ]
+    links = [
+        Link("Down", f"{request.base}/logonSessions", None, "LogonSessionList"),
+        _create(request, "latest"),
+    ]
+    listed = Collection("SupportedVersions", "SupportedVersions", versions)
+    members = [("SupportedVersions", listed)]
+    return Answer(200, Resource("EnterpriseManager", (), members, links, nulls=("Href", "Type")))
+
+
+def log_on(engine: Engine, router: Router, request: Request) -> Answer:
+    """A logon session for a name and a password. The body says nothing that is needed. Raises NotAuthenticated."""
+    version = request.parameter("v")
+    if version is not None and not _ACCEPTED.fullmatch(version):
+        raise InvalidInput(f"v={version} is no version of the interface", hint="Write v=latest.")
+    name, password = _credentials(request)
+    with engine.database.read() as connection:
+        account = accounts.verify(connection, name, password, address=request.address)
+    with engine.database.write() as connection:
+        logons.sweep(connection, engine.settings.em.logon_idle)
+        token = logons.open(connection, account.id)
+    secret = base64.b64encode(str(token).encode()).decode()
+    secure = "; Secure" if request.base.startswith("https:") else ""
+    headers = {HEADER: secret, "Set-Cookie": f"{HEADER}={secret}; Path=/api; HttpOnly{secure}"}
+    return Answer(201, _session(request, router, token, account), headers)
+
+
+def authenticate(engine: Engine, request: Request) -> LoggedOn:
+    """Who sends the request, by cookie or header; the cookie wins. Raises NotAuthenticated."""
+    given = _cookie(request) or request.headers.get(HEADER.lower())
+    if given is None:
+        raise NotAuthenticated("the request carries no session", hint=_HINT)
+    try:
+        token = parse_guid(base64.b64decode(given, validate=True).decode("ascii"))
+    except (binascii.Error, UnicodeDecodeError, InvalidIdentifier, ValueError):
+        raise NotAuthenticated("the session is not one of this server", hint=_HINT) from None
+    idle = engine.settings.em.logon_idle
+    with engine.database.read() as connection:
+        logon = logons.find(connection, token, idle)
+    if logon is None:
+        raise NotAuthenticated("the session is unknown or has idled for too long", hint=_HINT)
+    if logon.due:
+        with engine.database.write() as connection:
+            logons.touch(connection, logon)
+    return LoggedOn(token, logon)
+
+
+def routes(router: Router) -> list[Route]:
+    """The routes of logon sessions. Nobody sees any but the own one."""
+
+    def list_sessions(call: Call) -> Answer:
+        own = _session(call.request, router, call.token, call.logon.account)
+        return Answer(200, Collection("LogonSessions", "LogonSessions", [own]))
+
+    def one(call: Call) -> Answer:
+        _own(call)
+        return Answer(200, _session(call.request, router, call.token, call.logon.account))
+
+    def log_off(call: Call) -> Answer:
+        _own(call)
+        return _end(call)
+
+    return [
+        Route("GET", "/logonSessions", EVERYONE, list_sessions),
+        Route("GET", "/logonSessions/{ID}", EVERYONE, one),
+        Route("DELETE", "/logonSessions/{ID}", EVERYONE, log_off),
+        Route("DELETE", "/sessionMngr", EVERYONE, _end),
+    ]
+
+
+def _end(call: Call) -> Answer:
+    with call.engine.database.write() as connection:
+        logons.close(connection, call.token)
+    return Answer(204)
+
+
+def _own(call: Call) -> None:
+    if call.id != call.token:
+        raise NotFound(f"there is no logon session {call.id}")
+
+
+def _session(request: Request, router: Router, token: UUID, account: Account) -> Resource:
+    href = f"{request.base}/logonSessions/{token}"
+    links = [Link("Up", f"{request.base}/", None, "EnterpriseManager")]
+    named = {kind.path: kind.type for kind in entities()}
+    open_to = [path for path in _ORDER if path in named and _may_read(router, account, path)]
+    links += [Link("Down", f"{request.base}/{path}", None, f"{named[path]}ReferenceList") for path in open_to]
+    links += [
+        Link("Down", f"{request.base}/{path}", None, kind)
+        for path, kind in _SERVICES
+        if _may_read(router, account, path)
+    ]
+    links += [
+        Link("Down", f"{request.base}/{path}?format=Entity", None, f"{named[path]}List") for path in open_to
+    ]
+    links.append(Link("Delete", href))
+    members = [("UserName", account.name), ("SessionId", str(token))]
+    return Resource("LogonSession", [("Href", href), ("Type", "LogonSession")], members, links)
+
+
+def _may_read(router: Router, account: Account, path: str) -> bool:
+    place = router.find(path.split("/"))
+    route = _get(place)
+    return route is not None and bool(route.roles & account.roles)
+
+
+def _get(place: Place | None) -> Route | None:
+    return None if place is None else place.routes.get("GET", {}).get(None)
+
+
+def _create(request: Request, version: str) -> Link:
+    return Link("Create", f"{request.base}/sessionMngr/?v={version}", None, "LogonSession")
+
+
+def _credentials(request: Request) -> tuple[str, str]:
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        raise NotAuthenticated("the request carries no name and password", hint=_HINT)
+    try:
+        content = base64.b64decode(encoded.strip(), validate=True)
+    except binascii.Error:
+        raise NotAuthenticated("the Authorization header is not base64", hint=_HINT) from None
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")  # what RFC 7617's predecessors left to each client
+    name, _, password = text.partition(":")
+    return name, password
+
+
+def _cookie(request: Request) -> str | None:
+    header = request.headers.get("cookie")
+    if header is None:
+        return None
+    try:
+        cookie = SimpleCookie(header).get(HEADER)
+    except CookieError:
+        return None
+    return None if cookie is None else cookie.value

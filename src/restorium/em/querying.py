@@ -1,0 +1,152 @@
+"""The query service: every entity by type, filtered, sorted and paged, and the tasks of the logon session."""
+
+from __future__ import annotations
+
+from restorium.catalog import tasks
+from restorium.catalog.listing import Visibility
+from restorium.em import query
+from restorium.em.call import Answer, Call
+from restorium.em.documents import Collection, Link, Resource, references
+from restorium.em.entity import entities
+from restorium.em.members import Form, Queryable
+from restorium.em.paging import order_of, page_of, paging_info
+from restorium.em.reading import Found, find
+from restorium.em.roles import READERS
+from restorium.em.routing import Route
+from restorium.em.tasks import document
+from restorium.em.values import TEXT, enumeration
+from restorium.vocabulary.errors import AccessDenied, InvalidInput
+from restorium.vocabulary.tasks import TaskState
+
+_SLOTS = [
+    "Jobs",
+    "FailoverPlans",
+    "Backups",
+    "Replicas",
+    "Repositories",
+    "RestorePoints",
+    "VmRestorePoints",
+    "VAppRestorePoints",
+    "VmReplicaPoints",
+    "BackupJobSessions",
+    "ReplicaJobSessions",
+    "ReplicaTaskSessions",
+    "RestoreSessions",
+    "HierarchyRoots",
+    "BackupTaskSessions",
+    "BackupServers",
+    "ManagedServers",
+    "EnterpiseRoles",
+    "EnterpiseAccounts",
+    "WanAccelerators",
+    "CloudGateways",
+    "CloudTenants",
+    "CloudReplicas",
+    "VCloudOrganizationConfigs",
+    "BackupFiles",
+    "VSphereSelfServiceConfigs",
+    "CloudPublicIps",
+    "CloudHardwarePlans",
+    "CloudVmReplicaPoints",
+    "AgentRestorePoints",
+    "AgentBackupJob",
+    "CloudGatewayPools",
+    "CloudFailoverPlans",
+    "ExternalRepositories",
+    "VlanConfigurations",
+    "CloudFailoverSessions",
+    "AgentProtectionGroups",
+    "DiscoveredComputers",
+    "FileServers",
+    "NASJobs",
+    "CdpReplicas",
+    "CdpReplicaVms",
+    "CdpPolicies",
+    "CdpReplicaSessions",
+    "CdpReplicaTaskSessions",
+    "VAppReplicaPoints",
+    "VmCdpReplicas",
+    "VAppCdpReplicas",
+    "VAppCdpReplicaVms",
+    "SystemSessions",
+]
+"""Members of a result's Entities in JSON, all there and null but the one asked for. Source: recorded answers."""
+
+_PARTS = ("Refs", "Entities", "Resources", "Links", "PagingInfo")
+_TASK = "Task"
+_TASK_FIELDS = {
+    field.name.lower(): field
+    for field in (
+        Queryable("TaskId", "task_id", TEXT),
+        Queryable("State", "state", enumeration(TaskState)),
+        Queryable("Operation", "operation", TEXT),
+    )
+}
+
+
+def _query(call: Call) -> Answer:
+    asked = call.request.parameter("type")
+    if asked is None:
+        raise InvalidInput("the query names no type", hint=f"Write type= and one of {_types()}.")
+    if asked.lower() == _TASK.lower():
+        found = _tasks(call)
+        return _result("Resources", Collection("Tasks", "Tasks", found.items), found.paging)
+    for kind in entities():
+        if kind.type.lower() == asked.lower():
+            break
+    else:
+        raise InvalidInput(f"there is no type {asked!r} to query", hint=f"The types are {_types()}.")
+    if not kind.roles & call.logon.account.roles:
+        raise AccessDenied(f"{call.logon.account.name} may not query {kind.type}")
+    found = find(call, kind)
+    if call.form is Form.REFERENCE:
+        return _result("Refs", references(found.items, name="Refs"), found.paging)
+    entities_found = Collection(kind.slot, kind.plural, found.items)
+    shown = Resource("Entities", (), [(kind.slot, entities_found)], nulls=_SLOTS)
+    return _result("Entities", shown, found.paging)
+
+
+def _result(part: str, content: Resource | Collection, paging: Resource | None) -> Answer:
+    if part == "Resources":
+        content = Resource("Resources", (), [(content.name, content)])
+    members = [(part, content), ("PagingInfo", paging)]
+    return Answer(200, Resource("QueryResult", (), members, nulls=_PARTS))
+
+
+def _tasks(call: Call) -> Found:
+    text = call.request.parameter("filter")
+    where = None if text is None else query.parse(text, _TASK_FIELDS, _TASK)
+    order = order_of(call.request, _TASK_FIELDS, _TASK)
+    page = page_of(call.request)
+    listing = tasks.listing(call.logon)
+    everything = Visibility.everything()
+    with call.engine.database.read() as connection:
+        rows = listing.page(
+            connection,
+            where=where,
+            order=order,
+            limit=page.size if page else None,
+            offset=page.offset if page else 0,
+            visible=everything,
+        )
+        total = listing.count(connection, where=where, visible=everything)
+    shown = iter([document(call.base, row) for row in rows])
+    return Found(shown, paging_info(call.request, page, total) if page else None)
+
+
+def _service(call: Call) -> Answer:
+    """Links to the queries that the caller may make."""
+    allowed = [kind.type for kind in entities() if kind.roles & call.logon.account.roles]
+    links = [Link("Down", f"{call.base}/query?type={name}", None, name) for name in sorted([*allowed, _TASK])]
+    href = f"{call.base}/querySvc"
+    return Answer(200, Resource("QuerySvc", [("Href", href), ("Type", "QueryService")], (), links))
+
+
+def _types() -> str:
+    return ", ".join(sorted([*(kind.type for kind in entities()), _TASK]))
+
+
+ROUTES = (
+    Route("GET", "/querySvc", READERS, _service),
+    Route("GET", "/query", READERS, _query),
+)

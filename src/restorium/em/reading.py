@@ -1,0 +1,134 @@
+"""Reading entities: one, a list, the lists below one. Every read is one snapshot, within the caller's scope."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.engine import Connection
+
+from restorium.catalog.listing import AllOf, Compare, Filter, Order, Row
+from restorium.em import query
+from restorium.em.call import Answer, Call, View
+from restorium.em.documents import Collection, Resource, references
+from restorium.em.entity import Entity, entities, entity
+from restorium.em.members import Do, Down, Form
+from restorium.em.paging import order_of, page_of, paging_info
+from restorium.em.routing import Handler, Route
+from restorium.vocabulary.errors import NotFound, Unsupported
+from restorium.vocabulary.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a list shows. ``items`` is read once; ``paging`` is None unless a page was asked for."""
+
+    items: Iterator[Resource]
+    paging: Resource | None
+
+
+def routes() -> Iterator[Route]:
+    """The routes that follow from the declarations."""
+    for kind in entities():
+        path = f"/{kind.path}"
+        yield Route("GET", path, kind.roles, partial(_list, kind))
+        yield Route("GET", f"{path}/{{ID}}", kind.roles, partial(_one, kind))
+        for down in kind.lists():
+            roles = down.roles if down.roles is not None else _both(kind, down)
+            yield Route("GET", f"{path}/{{ID}}/{down.path}", roles, _below(kind, down))
+        for do in kind.operations():
+            yield Route(do.method, f"{path}/{{ID}}{do.path}", do.roles, partial(_act, kind, do), do.action)
+
+
+def find(call: Call, kind: type[Entity], restriction: Filter | None = None) -> Found:
+    """The rows that the request's filter, order and page ask for, as entities or references.
+
+    Raises InvalidFilter, InvalidInput.
+    """
+    form = call.form
+    text = call.request.parameter("filter")
+    asked = None if text is None else query.parse(text, kind.queryable, kind.type)
+    where = AllOf((restriction, asked)) if restriction and asked else restriction or asked
+    order = order_of(call.request, kind.queryable, kind.type)
+    page = page_of(call.request)
+    if page is None:
+        return Found(_stream(call, kind, where, order, form), None)
+    with call.engine.database.read() as connection:
+        total = kind.rows.count(connection, where=where, visible=call.visible)
+        rows = kind.rows.page(
+            connection, where=where, order=order, limit=page.size, offset=page.offset, visible=call.visible
+        )
+        items = [_shown(kind, row, View(call.base, connection), form) for row in rows]
+    return Found(iter(items), paging_info(call.request, page, total))
+
+
+def row_of(call: Call, kind: type[Entity], connection: Connection) -> Row:
+    """The row that the path names. Raises NotFound, also for what the caller may not see."""
+    row = kind.rows.one(connection, call.id, call.visible)
+    if row is None:
+        raise NotFound(f"there is no {kind.type} {call.id}")
+    return row
+
+
+def _stream(
+    call: Call, kind: type[Entity], where: Filter | None, order: Order, form: Form
+) -> Iterator[Resource]:
+    with call.engine.database.read() as connection:
+        view = View(call.base, connection)
+        for row in kind.rows.stream(connection, where=where, order=order, visible=call.visible):
+            yield _shown(kind, row, view, form)
+
+
+def _shown(kind: type[Entity], row: Row, view: View, form: Form) -> Resource:
+    return kind.shown(row, view) if form is Form.ENTITY else kind.reference(row, view)
+
+
+def _list(kind: type[Entity], call: Call, restriction: Filter | None = None) -> Answer:
+    found = find(call, kind, restriction)
+    if call.form is Form.ENTITY:
+        return Answer(200, Collection(kind.plural, kind.plural, found.items, found.paging))
+    return Answer(200, references(found.items)._replace(paging=found.paging))
+
+
+def _one(kind: type[Entity], call: Call) -> Answer:
+    form = call.form
+    with call.engine.database.read() as connection:
+        row = row_of(call, kind, connection)
+        view = View(call.base, connection)
+        if form is Form.ENTITY:
+            return Answer(200, kind.shown(row, view))
+        return Answer(200, kind.reference(row, view, name="EntityRef"))
+
+
+def _below(kind: type[Entity], down: Down) -> Handler:
+    def serve(call: Call) -> Answer:
+        with call.engine.database.read() as connection:
+            row = row_of(call, kind, connection)
+            if down.serve is not None:
+                return down.serve(call, View(call.base, connection), row)
+        if down.target is None:
+            return Answer(200, _nothing(call, down))
+        restriction = Compare(down.column, "==", getattr(row, down.own))
+        return _list(entity(down.target), call, restriction)
+
+    return serve
+
+
+def _nothing(call: Call, down: Down) -> Collection:
+    if call.form is Form.ENTITY or not (down.type or "").endswith("ReferenceList"):
+        return Collection(down.empty, down.empty, ())
+    return references(())
+
+
+def _act(kind: type[Entity], do: Do, call: Call) -> Answer:
+    with call.engine.database.read() as connection:
+        row = row_of(call, kind, connection)
+    if do.run is None:
+        asked = f"{do.method} {call.request.path}" + (f"?action={do.action}" if do.action else "")
+        raise Unsupported(f"{asked} is not offered by this server")
+    return do.run(call, row)
+
+
+def _both(kind: type[Entity], down: Down) -> frozenset[Role]:
+    return kind.roles if down.target is None else kind.roles & entity(down.target).roles

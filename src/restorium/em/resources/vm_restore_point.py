@@ -1,0 +1,120 @@
+"""VM restore points, and restoring from one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from restorium.catalog import points
+from restorium.catalog.listing import Row
+from restorium.em import tasks
+from restorium.em.bodies import Field, Spec, Values, boolean, read, text
+from restorium.em.call import Answer, Call
+from restorium.em.entity import Entity
+from restorium.em.members import BACKUP_SERVER, Alternate, Do, Down, Form, element, up
+from restorium.em.roles import FILE_RESTORERS, READERS, RESTORERS
+from restorium.em.tasks import Started
+from restorium.em.values import TEXT
+from restorium.flows import restore as flows
+from restorium.vocabulary.backups import Algorithm, PointType
+from restorium.vocabulary.errors import InvalidInput, Unsupported
+from restorium.vocabulary.ids import parse_uid
+from restorium.vocabulary.restore import RestoreSpec
+
+
+def _root(value: str) -> UUID | None:
+    return parse_uid(value.strip(), "HierarchyRoot") if value.strip() else None
+
+
+_PARAMETERS = Spec(
+    "VmRestoreParameters",
+    (
+        Field("VmRestorePointUid", lambda value: parse_uid(value.strip(), "VmRestorePoint")),
+        Field("VmNewName", text),
+        Field("DatastoreRef", text),
+        Field("OrgVdcStorageProfileRef", text),
+        Field("LinkedCloneVmTemplateRef", text),
+    ),
+)
+_VM = Spec(
+    "VmRestoreSpec",
+    (
+        Field("PowerOnAfterRestore", boolean),
+        Field("HierarchyRootUid", _root),
+        Field("QuickRollback", boolean),
+        Field("KeepOriginalVM", boolean),
+        Field("VmRestoreParameters", _PARAMETERS),
+    ),
+)
+_BODY = Spec(
+    "RestoreSpec",
+    (Field("VmRestoreSpec", _VM),),
+    one_of=True,
+)
+_ELSEWHERE = ("DatastoreRef", "OrgVdcStorageProfileRef", "LinkedCloneVmTemplateRef")
+
+
+def _restore(call: Call, point: Row) -> Answer:
+    body = read(call.request, _BODY)
+    spec = _spec(point, {} if body is None else body["VmRestoreSpec"])
+
+    def start() -> Started:
+        session = flows.start(call.engine, spec, call.caller)
+        return Started("RestoreSession", session, None, "Restore session has been started")
+
+    return tasks.run(call, "StartVMRestore", start)
+
+
+def _spec(point: Row, asked: Values) -> RestoreSpec:
+    parameters: Values = asked.get("VmRestoreParameters", {})
+    named: UUID = parameters.get("VmRestorePointUid", point.id)
+    if named != point.id:
+        raise InvalidInput(
+            f"VmRestorePointUid is {named}, the address names {point.id}", hint="Name the same point in both."
+        )
+    root = asked.get("HierarchyRootUid", point.host_id)
+    if root != point.host_id:
+        raise Unsupported(
+            f"HierarchyRootUid is {root}, but the VM was on {point.host_id}",
+            hint="Leave HierarchyRootUid out: a VM is restored to where it was backed up.",
+        )
+    for unserved in _ELSEWHERE:
+        if unserved in parameters:
+            raise Unsupported(f"{unserved} is not offered for this VM", hint=f"Leave {unserved} out.")
+    name: str | None = parameters.get("VmNewName")
+    return RestoreSpec(
+        point.id,
+        power_on=asked.get("PowerOnAfterRestore", False),
+        quick_rollback=asked.get("QuickRollback", False),
+        keep_original=asked.get("KeepOriginalVM", False) or name is not None,
+        new_name=name,
+    )
+
+
+class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", vm_bound=True):
+    """One VM at one moment, from which it can be restored."""
+
+    roles = READERS
+    rows = points.vm_listing
+    links = (
+        Do("Restore", "POST", action="restore", roles=RESTORERS, run=_restore),
+        BACKUP_SERVER,
+        up("RestorePoint", "restore_point", query=("RestorePointId", "RestorePointName")),
+        up("BackupFile", "backup_file", only=Form.ENTITY),
+        Alternate(),
+        Down(
+            "mounts",
+            None,
+            empty="VmRestorePointMounts",
+            type="VmRestorePointMountList",
+            only=Form.ENTITY,
+            roles=FILE_RESTORERS,
+        ),
+        Do("Create", "POST", path="/mounts", type="VmRestorePointMount", roles=FILE_RESTORERS),
+    )
+
+    created_at: datetime = element("CreationTimeUTC", query="CreationTime")
+    vm_name: str = element("VmName")
+    algorithm: Algorithm = element("Algorithm", query="Algorithm")
+    point_type: PointType = element("PointType", query="Type")
+    hierarchy_ref: str = element("HierarchyObjRef", query="HierarchyObjRef", codec=TEXT)

@@ -1,0 +1,73 @@
+"""Which handler a path and a method lead to. Paths match in any case, with or without a slash at their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from restorium.em.call import Answer, Call
+from restorium.vocabulary.roles import Role
+
+Handler = Callable[[Call], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``path`` is below ``/api``, with ``{ID}`` where an id stands. roles: of which the caller needs one."""
+
+    method: str
+    path: str
+    roles: frozenset[Role]
+    handler: Handler
+    action: str | None = None
+
+
+@dataclass(slots=True)
+class _Node:
+    children: dict[str, _Node] = field(default_factory=dict)
+    routes: dict[str, dict[str | None, Route]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What stands at a path: routes by method and action, and the ids that the path has."""
+
+    routes: dict[str, dict[str | None, Route]]
+    ids: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        """The methods, for the Allow header."""
+        methods = set(self.routes)
+        return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+class Router:
+    """All routes. A place's routes differ by method or action."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def add(self, routes: Iterable[Route]) -> None:
+        """Make routes known."""
+        for route in routes:
+            node = self._root
+            for segment in route.path.strip("/").split("/"):
+                name = "{}" if segment.startswith("{") else segment.lower()
+                node = node.children.setdefault(name, _Node()) if segment else node
+            action = route.action.lower() if route.action else None
+            node.routes.setdefault(route.method, {})[action] = route
+
+    def find(self, segments: Iterable[str]) -> Place | None:
+        """The place of a path; None if there is none."""
+        node = self._root
+        ids: list[str] = []
+        for segment in segments:
+            child = node.children.get(segment.lower())
+            if child is None:
+                child = node.children.get("{}")
+                if child is None:
+                    return None
+                ids.append(segment)
+            node = child
+        return Place(node.routes, tuple(ids)) if node.routes else None

@@ -1,0 +1,127 @@
+"""Tasks: what an action answers, to be asked after. They live in one logon session and end with it.
+
+An action that this server offers is done once its flow is started, so a task is finished by the time its client
+asks. The first answer still says Running, as clients expect of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from restorium.catalog import tasks
+from restorium.catalog.listing import Row
+from restorium.em.call import Answer, Call
+from restorium.em.documents import Collection, Link, Resource
+from restorium.em.entity import entity
+from restorium.em.errors import refusal, sentence
+from restorium.em.members import Form
+from restorium.em.roles import EVERYONE
+from restorium.em.routing import Route
+from restorium.vocabulary.errors import NotFound, RestoriumError
+from restorium.vocabulary.tasks import TaskState
+
+_ID = re.compile(r"(?:task-)?(\d{1,12})", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What an operation made: an entity by type, id and name, and what to say of it."""
+
+    kind: str
+    id: UUID
+    name: str | None
+    message: str
+
+
+def run(call: Call, operation: str, start: Callable[[], Started]) -> Answer:
+    """Answer the task of an operation. If ``start`` raises, the task says why; the request itself succeeds."""
+    database = call.engine.database
+    with database.write() as connection:
+        task = tasks.start(connection, call.logon, operation)
+    try:
+        started = start()
+    except RestoriumError as error:
+        with database.write() as connection:
+            tasks.finish(connection, call.logon, task.number, success=False, message=sentence(error))
+    else:
+        with database.write() as connection:
+            tasks.finish(
+                connection,
+                call.logon,
+                task.number,
+                success=True,
+                message=started.message,
+                related_kind=started.kind,
+                related_id=started.id,
+                related_name=started.name,
+            )
+    shown = document(call.base, task)
+    return Answer(202, shown, {"Location": str(dict(shown.attributes)["Href"])})
+
+
+def document(base: str, task: Row) -> Resource:
+    """One task. What it is related to comes first among its links: clients take the first."""
+    href = f"{base}/tasks/task-{task.number}"
+    links = []
+    if task.related_kind is not None:
+        related = entity(task.related_kind)
+        target = related.href(base, task.related_id, Form.ENTITY)
+        links.append(Link("Related", target, task.related_name, related.type))
+    links.append(Link("Delete", href))
+    members: list[tuple[str, str | Resource | None]] = [
+        ("TaskId", f"task-{task.number}"),
+        ("State", str(task.state)),
+        ("Operation", task.operation),
+    ]
+    if task.state is TaskState.FINISHED:
+        members.append(
+            ("Result", Resource("Result", [("Success", task.success)], [("Message", task.message)]))
+        )
+    nulls = () if task.state is TaskState.FINISHED else ("Result",)
+    return Resource("Task", [("Href", href), ("Type", "Task")], members, links, nulls)
+
+
+def _list(call: Call) -> Answer:
+    with call.engine.database.read() as connection:
+        found = tasks.list_all(connection, call.logon)
+    return Answer(200, Collection("Tasks", "Tasks", [document(call.base, task) for task in found]))
+
+
+def _one(call: Call) -> Answer:
+    number = _number(call)
+    try:
+        with call.engine.database.read() as connection:
+            return Answer(200, document(call.base, tasks.get(connection, call.logon, number)))
+    except NotFound:
+        return _unknown(call)
+
+
+def _delete(call: Call) -> Answer:
+    number = _number(call)
+    try:
+        with call.engine.database.write() as connection:
+            tasks.delete(connection, call.logon, number)
+    except NotFound:
+        return _unknown(call)
+    return Answer(204)
+
+
+def _number(call: Call) -> int:
+    """The task's number; -1, which no task has, for what is no task's id."""
+    match = _ID.fullmatch(call.ids[0])
+    return int(match[1]) if match else -1
+
+
+def _unknown(call: Call) -> Answer:
+    """The interface's own answer, status and wording included: a client takes it for the end of the task."""
+    return refusal(500, f"There is no backup task with id [{call.ids[0]}] in current rest session")
+
+
+ROUTES = (
+    Route("GET", "/tasks", EVERYONE, _list),
+    Route("GET", "/tasks/{ID}", EVERYONE, _one),
+    Route("DELETE", "/tasks/{ID}", EVERYONE, _delete),
+)

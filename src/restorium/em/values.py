@@ -1,0 +1,127 @@
+"""Values of members as the interface writes them, and as filters of the query service give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from restorium.em.documents import Scalar
+from restorium.vocabulary.errors import InvalidIdentifier
+from restorium.vocabulary.ids import parse_uid, urn
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One kind of value. ``read`` raises ValueError for text that is none; ``expected`` says what one looks like."""
+
+    show: Callable[[Any], Scalar]
+    read: Callable[[str], Any]
+    expected: str
+
+
+_INSTANT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,7})\d*)?)?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII
+)
+
+
+def show_instant(at: datetime) -> str:
+    """UTC with up to six digits of a second, as few as needed: ``2026-06-15T02:04:52.037Z``."""
+    text = at.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return (text.rstrip("0") if "." in text else text) + "Z"
+
+
+def read_instant(text: str) -> datetime:
+    """A date, or a date and time, with or without a zone; UTC where none is named. Raises ValueError."""
+    match = _INSTANT.fullmatch(text.strip().upper())
+    if match is None:
+        raise ValueError(text)
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    at = datetime(
+        int(year),
+        int(month),
+        int(day),
+        int(hour or 0),
+        int(minute or 0),
+        int(second or 0),
+        int((fraction or "0")[:6].ljust(6, "0")),
+        tzinfo=_zone(zone),
+    )
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(text) from None
+
+
+def _zone(text: str | None) -> timezone:
+    if text is None or text == "Z":
+        return UTC
+    hours, minutes = int(text[1:3]), int(text[-2:])
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if text[0] == "-" else offset)
+
+
+def _read_boolean(text: str) -> bool:
+    found = {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
+    if found is None:
+        raise ValueError(text)
+    return found
+
+
+def _read_integer(text: str) -> int:
+    if not re.fullmatch(r"[+-]?\d{1,19}", text, re.ASCII):
+        raise ValueError(text)
+    return int(text)
+
+
+def _read_percent(text: str) -> int:
+    if not re.fullmatch(r"[+-]?\d{1,12}(\.\d{1,12})?", text, re.ASCII):
+        raise ValueError(text)
+    return round(float(text) * 100)
+
+
+TEXT = Codec(str, str, "text")
+INSTANT = Codec(show_instant, read_instant, "a date such as 2026-06-15T23:17:05Z")
+INTEGER = Codec(int, _read_integer, "a whole number")
+BOOLEAN = Codec(bool, _read_boolean, "true or false")
+RATIO = Codec(lambda percent: percent / 100, _read_percent, "a number")
+"""How many times smaller: kept in percent, shown as a factor."""
+
+
+def uid(kind: str) -> Codec:
+    """``urn:veeam:<kind>:<guid>``; a bare GUID is read as well."""
+
+    def read(text: str) -> UUID:
+        try:
+            return parse_uid(text, kind)
+        except InvalidIdentifier as error:
+            raise ValueError(text) from error
+
+    return Codec(lambda value: urn(kind, value), read, f"an id such as urn:veeam:{kind}:<GUID>")
+
+
+def enumeration(kind: type[StrEnum]) -> Codec:
+    """A member by its name, in any case. The members' order is what ``<`` means."""
+    members = {member.lower(): member for member in kind}
+
+    def read(text: str) -> StrEnum:
+        member = members.get(text.lower())
+        if member is None:
+            raise ValueError(text)
+        return member
+
+    return Codec(str, read, "one of " + ", ".join(kind))
+
+
+def codec_of(annotation: Any) -> Codec:
+    """The codec of a Python type. Raises TypeError for a type that has none."""
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return enumeration(annotation)
+    plain = {str: TEXT, datetime: INSTANT, int: INTEGER, bool: BOOLEAN}
+    if annotation not in plain:
+        raise TypeError(f"{annotation} is no type of a member")
+    return plain[annotation]
