@@ -45,7 +45,13 @@ class VhdxReader(OpenImage):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self.check_inside(offset, len(buffer))
-        self._sectors.read_into(offset, buffer)
+        block, end = self._disk.block_size, offset + len(buffer)
+        position = offset
+        while position < end:
+            # dissect takes what follows a block in the file for the next block: it is never asked beyond one.
+            stop = min(position - position % block + block, end)
+            self._sectors.read_into(position, buffer[position - offset : stop - offset])
+            position = stop
 
     def _blocks(self) -> Iterator[Extent]:
         block = self._disk.block_size
