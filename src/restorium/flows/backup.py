@@ -1,0 +1,101 @@
+"""Running a job: asking for it, stopping it, and the course of it.
+
+Each VM is a step of its own, and one that fails does not take the others with it. The restore point holds
+the VMs that succeeded, also those that a cancel left behind, and is recorded in one transaction once all are
+through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy.engine import Connection
+
+from restorium.catalog import job_sessions, jobs
+from restorium.catalog.listing import Row
+from restorium.flows.backing_up import BackingUp, Captured, plan
+from restorium.flows.durable import StepFailed
+from restorium.flows.engine import Engine
+from restorium.flows.sessions import CANCELLED, Outcome, SessionFlows
+from restorium.vocabulary.restore import Caller
+from restorium.vocabulary.sessions import SessionResult, SessionState
+
+
+def start(engine: Engine, job_id: UUID, caller: Caller) -> UUID:
+    """Run a job now; gives the id of its session, at once. The run itself outlives the process.
+
+    Raises NotFound, and Conflict while the job runs.
+    """
+    with engine.database.write() as connection:
+        session = job_sessions.create(connection, job_id, caller)
+    _sessions.begin(engine, session)
+    session_id: UUID = session.id
+    return session_id
+
+
+def cancel(engine: Engine, session_id: UUID) -> None:
+    """Ask a run to stop. VMs that are through keep their restore point.
+
+    Raises NotFound, and IllegalTransition once the session is Stopped.
+    """
+    _sessions.cancel(engine, session_id)
+
+
+def _carry_out(engine: Engine, session_id: UUID) -> Outcome:
+    planned = engine.step("plan", lambda: plan(engine, session_id))
+    work = BackingUp(engine, session_id, planned)
+    captured: list[Captured] = []
+    failures: list[tuple[str, StepFailed]] = []
+    for vm in work.vms:
+        try:
+            captured.append(engine.step(f"back up {vm.task_id}", partial(work.capture, vm)))
+        except StepFailed as failure:
+            failures.append((vm.name, failure))
+            engine.step(f"give up {vm.task_id}", partial(work.give_up, vm, failure))
+            if failure.code == CANCELLED:
+                break
+    point_id = engine.step("record", lambda: work.record(captured))
+    engine.step("usage", work.record_usage)
+    return _outcome(failures, made=None if point_id is None else UUID(point_id))
+
+
+def _outcome(failures: list[tuple[str, StepFailed]], *, made: UUID | None) -> Outcome:
+    """Failed if nothing was made or the run was cancelled; the reason names each VM that failed."""
+    if not failures:
+        return Outcome(restore_point_id=made)
+    first, last = failures[0][1], failures[-1][1]
+    if last.code == CANCELLED:
+        return replace(Outcome.failed(last), restore_point_id=made)
+    result = SessionResult.FAILED if made is None else SessionResult.WARNING
+    reason = "; ".join(f"{name}: {failure.message}" for name, failure in failures)
+    return Outcome(result, first.code, reason, first.hint, made)
+
+
+def _repository_of(connection: Connection, session: Row) -> UUID:
+    repository_id: UUID = jobs.get(connection, session.job_id).repository_id
+    return repository_id
+
+
+def _stop(connection: Connection, session_id: UUID, outcome: Outcome) -> None:
+    job_sessions.advance(
+        connection,
+        session_id,
+        SessionState.STOPPED,
+        result=outcome.result,
+        reason_code=outcome.reason_code,
+        reason=outcome.reason,
+        hint=outcome.hint,
+        restore_point_id=outcome.restore_point_id,
+    )
+    for task in job_sessions.tasks(connection, session_id):
+        # Those that are through stay as they are; the others were never come to.
+        job_sessions.end_task(
+            connection, task.id, SessionResult.FAILED, reason_code=outcome.reason_code, reason=outcome.reason
+        )
+
+
+_sessions = SessionFlows(
+    "backup", job_sessions, repository_of=_repository_of, carry_out=_carry_out, stop=_stop
+)

@@ -1,0 +1,228 @@
+"""One process's share of the work: what flows need to run, the heartbeat, and the reconcile of sessions with
+flows.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
+from uuid import UUID
+
+import structlog
+
+from restorium import hosts
+from restorium.catalog import hosts as host_rows
+from restorium.catalog import repositories as repository_rows
+from restorium.catalog import workers
+from restorium.catalog.database import Database
+from restorium.flows import durable
+from restorium.flows.secrets import SecretBox
+from restorium.hosts.interface import Host
+from restorium.settings import Settings
+from restorium.vault import Key, Vault
+from restorium.vocabulary.clock import Clock, SystemClock
+from restorium.vocabulary.errors import DatabaseUnavailable
+
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+HEARTBEAT_SECONDS = 2.0
+SILENCE = timedelta(seconds=60)
+"""After which a worker counts as dead and its flows go to another.
+
+Far above a heartbeat: a slow one still works.
+"""
+_STOP_SECONDS = 15.0
+_RETRY_SECONDS = 1.0
+_ATTEMPTS = 120
+"""A database that restarts, or moves to another machine, is back by then."""
+
+
+class Sessions(Protocol):
+    """A kind of sessions, each with a flow."""
+
+    def reconcile(self, engine: Engine) -> None:
+        """Give every unfinished session its flow, and close those whose flow is over."""
+        ...
+
+
+class Engine:
+    """Carries settings, database and clock to whoever serves requests, and runs flows between start and stop.
+
+    One may run in a process at a time, and once.
+    """
+
+    _current: ClassVar[Engine | None] = None
+    _kinds: ClassVar[list[Sessions]] = []
+
+    def __init__(self, settings: Settings, database: Database, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.database = database
+        self.clock = clock or SystemClock()
+        settings.data.mkdir(parents=True, exist_ok=True)
+        self.secrets = SecretBox(settings.data / "master.key")
+        self.worker_id = self._own_id()
+        self.cache_folder = settings.data / "cache"
+        self.stopping = threading.Event()
+        self._vaults: dict[UUID, Vault] = {}
+        self._lock = threading.Lock()
+        self._active = 0
+        self._idle = threading.Condition()
+        self._heart: threading.Thread | None = None
+
+    @classmethod
+    def current(cls) -> Engine:
+        """The engine that runs flows in this process: what a flow taken up again finds itself in."""
+        if cls._current is None:
+            raise RuntimeError("no engine runs in this process")
+        return cls._current
+
+    @classmethod
+    def register(cls, kind: Sessions) -> None:
+        """Make a kind of sessions known. Called once by each module that declares one."""
+        cls._kinds.append(kind)
+
+    @property
+    def runs_flows(self) -> bool:
+        """Whether flows can be enqueued here; else the next engine that starts does it."""
+        return self._heart is not None and not self.stopping.is_set()
+
+    def start(self) -> None:
+        """Run flows: those that an earlier process left, then whatever is enqueued."""
+        Engine._current = self
+        durable.launch(
+            database_url=self._durable_url(),
+            executor_id=self.worker_id,
+            per_partition=self.settings.flows_per_repository,
+        )
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._reconcile()
+        self._heart.start()
+
+    def stop(self) -> None:
+        """Unwind running flows at their next look at ``stopping``, keep their checkpoints, and shut the
+        engine down.
+        """
+        self.stopping.set()
+        with self._idle:
+            unwound = self._idle.wait_for(lambda: self._active == 0, timeout=_STOP_SECONDS)
+        if not unwound:
+            _log.warning(
+                "flows did not stop in time and go on from their checkpoints later", active=self._active
+            )
+        if self._heart is not None:
+            self._heart.join()
+            durable.shut_down()
+            with self.database.write() as connection:
+                workers.remove(connection, self.worker_id)
+        with self._lock:
+            for opened in self._vaults.values():
+                opened.close()
+            self._vaults.clear()
+        Engine._current = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Counts a flow as active, so that a stop waits for it to unwind.
+
+        Raises Interrupted once one has begun.
+        """
+        with self._idle:
+            if self.stopping.is_set():
+                raise durable.Interrupted
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._active -= 1
+                self._idle.notify_all()
+
+    def step(self, name: str, function: Callable[[], T]) -> T:
+        """``attempt`` as a step of the flow that calls: once, or what it gave before the crash.
+
+        Raises StepFailed.
+        """
+        return durable.step(name, lambda: self.attempt(function))
+
+    def attempt(self, function: Callable[[], T]) -> T:
+        """Run ``function``, and again while the catalog's database does not answer: it must be idempotent.
+
+        A failure while the process stops may come of that, and is none: raises Interrupted.
+        """
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                return function()
+            except Exception as error:
+                if self.stopping.is_set():
+                    raise durable.Interrupted from error
+                if not (left and isinstance(error, DatabaseUnavailable)):
+                    raise
+                _log.warning("the database does not answer; tried again soon", error=error.message)
+                self.stopping.wait(_RETRY_SECONDS)
+        raise AssertionError("the last attempt returns or raises")
+
+    def vault(self, repository_id: UUID) -> Vault:
+        """The opened repository, shared by all flows of this process.
+
+        Raises NotFound and the vault's errors.
+        """
+        with self._lock:
+            if repository_id not in self._vaults:
+                with self.database.read() as connection:
+                    row = repository_rows.get(connection, repository_id)
+                self._vaults[repository_id] = Vault.open(
+                    row.url,
+                    Key.from_bytes(self.secrets.open(repository_id, row.secret)),
+                    quota_bytes=row.quota_bytes,
+                    cache=self.cache_folder,
+                )
+            return self._vaults[repository_id]
+
+    def host(self, host_id: UUID) -> Host:
+        """The hypervisor or image folder. Raises NotFound and HostError."""
+        with self.database.read() as connection:
+            row = host_rows.get(connection, host_id)
+        return hosts.open_host(row.kind, row.address)
+
+    def _own_id(self) -> str:
+        path = self.settings.data / "worker-id"
+        if not path.exists():
+            path.write_text(f"worker-{self.clock.new_id()}\n")
+        return path.read_text().strip()
+
+    def _durable_url(self) -> str:
+        """PostgreSQL, which the workers of several machines share, or a file of its own beside the
+        catalog's.
+        """
+        url = self.settings.database_url
+        if url is not None and not url.startswith("sqlite"):
+            return url
+        path: Path = self.settings.data / "flows.db"
+        return f"sqlite:///{path.resolve()}"
+
+    def _beat(self) -> None:
+        while not self.stopping.wait(HEARTBEAT_SECONDS):
+            self._reconcile()
+
+    def _reconcile(self) -> None:
+        try:
+            with self.database.write() as connection:
+                workers.beat(connection, self.worker_id, socket.gethostname(), os.getpid())
+                silent = [row.id for row in workers.silent(connection, SILENCE)]
+            for worker_id in silent:
+                count = durable.take_over(worker_id)
+                _log.warning("took over the flows of a silent worker", worker=worker_id, flows=count)
+                with self.database.write() as connection:
+                    workers.remove(connection, worker_id)
+            for kind in self._kinds:
+                kind.reconcile(self)
+        except Exception as error:  # noqa: BLE001  the heart goes on whatever one beat meets
+            _log.warning("a reconcile failed and is tried again", error=repr(error))

@@ -1,0 +1,110 @@
+"""Restoring a VM: asking for it, stopping it, and the course of it.
+
+Over the original or beside it, the VM is written under a temporary name, read back, and only then given its
+final name; until then the original is untouched. A quick rollback is a restore over the original: it ends in
+the same bytes, and writing all of them is the way that needs no trust in what the original's disks hold now.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy.engine import Connection
+
+from restorium.catalog import points, restore_sessions
+from restorium.catalog.listing import Row, Visibility
+from restorium.flows.durable import StepFailed
+from restorium.flows.engine import Engine
+from restorium.flows.restoring import Restoring
+from restorium.flows.sessions import Outcome, SessionFlows
+from restorium.hosts.interface import DiskInfo
+from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
+from restorium.vocabulary.restore import Caller, RestoreSpec
+from restorium.vocabulary.sessions import RestorePhase, SessionResult, SessionState
+
+
+def start(engine: Engine, spec: RestoreSpec, caller: Caller, *, idempotency_key: str | None = None) -> UUID:
+    """Ask for a restore; gives the id of its session, at once. The restore itself outlives the process.
+
+    With an idempotency key that the caller has used already, the session of that time. Raises NotFound for
+    the restore point, InvalidInput for a new name without keep_original, Conflict for a key used otherwise.
+    """
+    if spec.new_name is not None and not spec.keep_original:
+        raise InvalidInput(
+            f"a VM restored over the original cannot be named {spec.new_name!r}",
+            hint="Keep the original to restore beside it under a new name.",
+        )
+    with engine.database.write() as connection:
+        point = points.vm_listing.one(connection, spec.vm_restore_point_id, Visibility.everything())
+        if point is None:
+            raise NotFound(f"there is no restore point {spec.vm_restore_point_id}")
+        session = restore_sessions.create(
+            connection, point=point, spec=spec, caller=caller, idempotency_key=idempotency_key
+        )
+    if session.state is SessionState.STARTING:
+        _sessions.begin(engine, session)
+    session_id: UUID = session.id
+    return session_id
+
+
+def cancel(engine: Engine, session_id: UUID) -> None:
+    """Ask a restore to stop; what it has written is removed and the original stays as it was.
+
+    Raises NotFound, and IllegalTransition once the session is Stopped.
+    """
+    _sessions.cancel(engine, session_id)
+
+
+def _carry_out(engine: Engine, session_id: UUID) -> Outcome:
+    work = Restoring(engine, session_id)
+    try:
+        work.settle_name()
+        disks = [DiskInfo(**disk) for disk in engine.step("preflight", work.preflight)]
+        engine.step("create the target", work.create_target)
+        for disk in disks:
+            work.of_disk(disk, RestorePhase.COPYING, work.copy)
+        for disk in disks:
+            work.of_disk(disk, RestorePhase.VERIFYING, work.verify)
+        engine.step("finalise", work.finalise)
+    except Exception as error:  # noqa: BLE001  whatever it was, what is half written goes
+        failure = error if isinstance(error, StepFailed) else StepFailed.of(error)
+        engine.step("discard", lambda: work.discard(failure))
+        raise failure from None
+    return _powered(engine, work)
+
+
+def _powered(engine: Engine, work: Restoring) -> Outcome:
+    """No kind of host that there is can power a VM on: say so rather than let the caller wait for it."""
+    if not engine.attempt(lambda: work.spec).power_on:
+        return Outcome()
+    refusal = Unsupported(
+        "the VM is restored but not powered on: its host only keeps images",
+        hint="Start the VM where its images are used.",
+    )
+    return Outcome(SessionResult.WARNING, refusal.code, refusal.message, refusal.hint)
+
+
+def _repository_of(connection: Connection, session: Row) -> UUID:
+    point = None
+    if session.vm_restore_point_id is not None:
+        point = points.vm_listing.one(connection, session.vm_restore_point_id, Visibility.everything())
+    # Without its point the restore cannot but fail; where it waits for that does not matter.
+    owner: UUID = session.id if point is None else point.repository_id
+    return owner
+
+
+def _stop(connection: Connection, session_id: UUID, outcome: Outcome) -> None:
+    restore_sessions.advance(
+        connection,
+        session_id,
+        SessionState.STOPPED,
+        result=outcome.result,
+        reason_code=outcome.reason_code,
+        reason=outcome.reason,
+        hint=outcome.hint,
+    )
+
+
+_sessions = SessionFlows(
+    "restore", restore_sessions, repository_of=_repository_of, carry_out=_carry_out, stop=_stop
+)

@@ -1,0 +1,158 @@
+"""What backup and restore have in common: a session, its flow, and the care that neither is without the
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+from sqlalchemy.engine import Connection
+
+from restorium.catalog.listing import Row
+from restorium.flows import durable
+from restorium.flows.durable import StepFailed
+from restorium.flows.engine import Engine
+from restorium.vocabulary.errors import Cancelled, RestoriumError
+from restorium.vocabulary.sessions import SessionResult, SessionState
+
+_log = structlog.get_logger(__name__)
+
+CANCELLED = Cancelled.code
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a session ends. All but Success have a reason; ``restore_point_id`` is what a backup made."""
+
+    result: SessionResult = SessionResult.SUCCESS
+    reason_code: str | None = None
+    reason: str | None = None
+    hint: str | None = None
+    restore_point_id: UUID | None = None
+
+    @classmethod
+    def failed(cls, failure: StepFailed) -> Outcome:
+        return cls(SessionResult.FAILED, failure.code, failure.message, failure.hint)
+
+
+class Rows(Protocol):
+    """The catalog's module of one kind of sessions."""
+
+    def get(self, connection: Connection, session_id: UUID) -> Row: ...
+    def unfinished(self, connection: Connection) -> Sequence[Row]: ...
+    def assign(self, connection: Connection, session_id: UUID, worker_id: str) -> None: ...
+    def request_cancel(self, connection: Connection, session_id: UUID) -> Row: ...
+    def add_event(self, connection: Connection, session_id: UUID, level: str, message: str) -> None: ...
+    def advance(self, connection: Connection, session_id: UUID, state: SessionState) -> Row: ...
+
+
+class SessionFlows:
+    """One kind of sessions and their flows.
+
+    name: of the flow, for good: flows that an earlier release began are found by it. rows: the catalog's
+    module. repository_of: the repository that a session works on, whose limit its flow obeys. carry_out:
+    does the work in steps. stop: moves a session to Stopped, with what belongs to it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rows: Rows,
+        *,
+        repository_of: Callable[[Connection, Row], UUID],
+        carry_out: Callable[[Engine, UUID], Outcome],
+        stop: Callable[[Connection, UUID, Outcome], None],
+    ) -> None:
+        self._name = name
+        self._rows = rows
+        self._repository_of = repository_of
+        self._carry_out = carry_out
+        self._stop = stop
+        self._flow = durable.flow(name, self._run)
+        Engine.register(self)
+
+    def begin(self, engine: Engine, session: Row) -> None:
+        """Enqueue the flow of a session just written. What fails here is done by a reconcile."""
+        if not engine.runs_flows:
+            return
+        try:
+            self._enqueue(engine, session)
+        except Exception as error:  # noqa: BLE001  the session stands, and the caller has its id
+            _log.warning("a flow is enqueued later", session=str(session.id), error=repr(error))
+
+    def cancel(self, engine: Engine, session_id: UUID) -> None:
+        """Ask a session to end. One that nobody has begun ends at once.
+
+        Raises NotFound, and IllegalTransition once it is Stopped.
+        """
+        with engine.database.write() as connection:
+            session = self._rows.request_cancel(connection, session_id)
+            self._rows.add_event(connection, session_id, "info", "Cancel was requested.")
+            if session.state is SessionState.STARTING:
+                failure = StepFailed.of(Cancelled("the session was cancelled before it began"))
+                self._close(connection, session_id, Outcome.failed(failure))
+
+    def reconcile(self, engine: Engine) -> None:
+        """Enqueue the flows that are missing; close the sessions whose flow is over."""
+        with engine.database.read() as connection:
+            sessions = self._rows.unfinished(connection)
+        running = durable.unfinished([session.id for session in sessions]) if sessions else {}
+        for session in sessions:
+            if session.id not in running:
+                self._enqueue(engine, session)
+            elif not running[session.id]:
+                failure = StepFailed.of(RestoriumError(f"the {self._name} ended without saying how"))
+                self._end(engine, session.id, Outcome.failed(failure))
+
+    def _enqueue(self, engine: Engine, session: Row) -> None:
+        with engine.database.read() as connection:
+            repository_id = self._repository_of(connection, session)
+        durable.enqueue(self._flow, session.id, partition=repository_id)
+
+    def _run(self, flow_id: str) -> None:
+        engine, session_id = Engine.current(), UUID(flow_id)
+        with engine.running():
+            if not engine.attempt(lambda: self._take_up(engine, session_id)):
+                return
+            try:
+                outcome = self._carry_out(engine, session_id)
+            except StepFailed as failure:
+                outcome = Outcome.failed(failure)
+            except Exception as error:  # noqa: BLE001  a bug must end the session as Failed, not leave it Working
+                outcome = Outcome.failed(StepFailed.of(error))
+            engine.step("close", lambda: self._end(engine, session_id, outcome))
+
+    def _take_up(self, engine: Engine, session_id: UUID) -> bool:
+        """Begin a session or go on with it; False if it has ended. Not a step: it is done at every start."""
+        with engine.database.write() as connection:
+            session = self._rows.get(connection, session_id)
+            if session.state is SessionState.STARTING:
+                self._rows.advance(connection, session_id, SessionState.WORKING)
+                asked = f"The {self._name} asked for by {session.requested_by} began."
+                self._rows.add_event(connection, session_id, "info", asked)
+            elif session.state is not SessionState.STOPPED:
+                again = f"The {self._name} is taken up again after an interruption."
+                self._rows.add_event(connection, session_id, "warning", again)
+            self._rows.assign(connection, session_id, engine.worker_id)
+        return session.state is not SessionState.STOPPED
+
+    def _end(self, engine: Engine, session_id: UUID, outcome: Outcome) -> None:
+        with engine.database.write() as connection:
+            if self._rows.get(connection, session_id).state is not SessionState.STOPPED:
+                self._close(connection, session_id, outcome)
+
+    def _close(self, connection: Connection, session_id: UUID, outcome: Outcome) -> None:
+        self._stop(connection, session_id, outcome)
+        self._rows.add_event(connection, session_id, *_farewell(self._name, outcome))
+
+
+def _farewell(name: str, outcome: Outcome) -> tuple[str, str]:
+    """Level and message of a session's last event."""
+    if outcome.result is SessionResult.SUCCESS:
+        return "info", f"The {name} ended with Success."
+    level = "warning" if outcome.result is SessionResult.WARNING else "error"
+    return level, f"The {name} ended with {outcome.result}: {outcome.reason}"
