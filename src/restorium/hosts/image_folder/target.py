@@ -95,24 +95,21 @@ class ImageFolderTarget:
     def finalise(self) -> str:
         """See RestoreTarget. Raises TargetExists, with nothing moved, if a final name was taken meanwhile."""
         with explained(f"finalising {self._path}"):
-            plan = Plan.read(self._plan_path)
             if not self._is_done():
-                plan = plan or self._begin()
+                plan = Plan.read(self._plan_path) or self._begin()
                 try:
                     plan.move_in(self._folder)
                     self._place_description(plan)
                 except TargetExists:
                     self._go_back()
                     raise
-            for name in plan.removes if plan is not None else ():
-                (self._folder / name).unlink(missing_ok=True)
-            self._remove_hidden()
+            self._tidy()
         return self._ref
 
     def discard(self) -> None:
         with explained(f"discarding what was restored to {self._path}"):
             self._go_back()
-            self._remove_hidden()
+            self._tidy()
 
     def _begin(self) -> Plan:
         """Nothing has moved yet. Everything that can fail for good fails here."""
@@ -151,8 +148,15 @@ class ImageFolderTarget:
             place_new(making, self._path)
         flush(self._folder)
 
-    def _remove_hidden(self) -> None:
-        """The plan goes last: while it is there, the rest can be found."""
+    def _tidy(self) -> None:
+        """Remove what a restore that is done replaced, and every hidden file.
+
+        The plan goes last: while it is there, the rest can be found.
+        """
+        plan = Plan.read(self._plan_path)
+        if plan is not None:
+            for name in plan.removes:
+                (self._folder / name).unlink(missing_ok=True)
         for path in self._folder.glob(self._hidden("*")):
             if path != self._plan_path:
                 path.unlink(missing_ok=True)

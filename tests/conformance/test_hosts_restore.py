@@ -1,0 +1,264 @@
+"""What every host does: list VMs, hold one still and read it, and make one again beside or over the original.
+
+A host joins by a class like ``ImageFolderLab`` in LABS.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from restorium.disks.interface import Extent
+from restorium.hosts import open_host
+from restorium.hosts.interface import Host, RestoreTarget, VmDescription
+from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists, VmNotFound
+from tests.support.disks import MIB, copy_bytes, read_all, write_image
+
+CONTENTS = {
+    "disk0": random.Random(1).randbytes(MIB),
+    "data": random.Random(2).randbytes(MIB // 2) + bytes(2 * MIB),
+}
+FORMATS = {"disk0": "raw", "data": "qcow2"}
+
+
+class Lab(Protocol):
+    """A host with a way to put VMs there."""
+
+    def __init__(self, folder: Path) -> None: ...
+    @property
+    def host(self) -> Host: ...
+    def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        """Gives its ref."""
+        ...
+
+    def remove_vm(self, ref: str) -> None: ...
+
+
+class ImageFolderLab:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = open_host("image-folder", str(folder))
+
+    def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        lines = [f'name = "{name}"', "memory = 4096"]
+        for key, content in contents.items():
+            file = f"{name}-{key}.img"
+            write_image(self.folder / file, content, FORMATS[key])
+            lines += [
+                "[[disk]]",
+                f'key = "{key}"',
+                f'file = "{file}"',
+                f'format = "{FORMATS[key]}"',
+                'bus = "scsi"',
+            ]
+        (self.folder / f"{name}.vm.toml").write_text("\n".join(lines))
+        return name
+
+    def remove_vm(self, ref: str) -> None:
+        (self.folder / f"{ref}.vm.toml").unlink()
+        for file in self.folder.glob(f"{ref}-*.img"):
+            file.unlink()
+
+
+LABS = {"image-folder": ImageFolderLab}
+
+
+@pytest.fixture(params=LABS)
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Lab:
+    made: Lab = LABS[request.param](tmp_path)
+    return made
+
+
+@pytest.fixture
+def vm(lab: Lab) -> str:
+    return lab.add_vm("web", CONTENTS)
+
+
+def _contents(host: Host, ref: str) -> dict[str, bytes]:
+    with host.open_vm(ref) as opened:
+        keys = [disk.key for disk in opened.description.disks]
+        return {key: read_all(reader) for key, reader in zip(keys, opened.readers, strict=True)}
+
+
+def _describe(host: Host, ref: str) -> VmDescription:
+    """As it comes out of a restore point, where it was JSON."""
+    with host.open_vm(ref) as opened:
+        found = opened.description
+        return VmDescription(found.name, found.disks, json.loads(json.dumps(found.settings)))
+
+
+def _target(
+    host: Host, description: VmDescription, new_name: str | None, attempt: str = "a1"
+) -> RestoreTarget:
+    return host.restore_target(description, attempt=attempt, original_ref="web", new_name=new_name)
+
+
+def _write(
+    target: RestoreTarget, description: VmDescription, contents: Mapping[str, bytes] = CONTENTS
+) -> None:
+    for disk in description.disks:
+        with target.create_disk(disk, _extents(contents[disk.key])) as writer:
+            copy_bytes(contents[disk.key], _extents(contents[disk.key]), writer)
+            writer.flush()
+
+
+def _extents(content: bytes) -> Iterator[Extent]:
+    used = len(content.rstrip(b"\0"))
+    yield Extent(0, used, hole=False)
+    if used < len(content):
+        yield Extent(used, len(content) - used, hole=True)
+
+
+def test_inventory_has_each_vm_with_its_disks(lab: Lab, vm: str) -> None:
+    lab.host.check()
+    lab.add_vm("mail", {"disk0": b"m" * 512})
+    listed = {each.ref: each for each in lab.host.inventory()}
+    assert {each.name for each in listed.values()} == {"web", "mail"}
+    assert {disk.key: (disk.size, disk.format) for disk in listed[vm].disks} == {
+        key: (len(content), FORMATS[key]) for key, content in CONTENTS.items()
+    }
+
+
+def test_opened_vm_reads_as_its_disks_are(lab: Lab, vm: str) -> None:
+    assert _contents(lab.host, vm) == CONTENTS
+
+
+@pytest.mark.parametrize("ref", ["nobody", "", "../web", "web\0", "/etc/passwd", "x" * 300])
+def test_vm_that_is_not_there_is_not_found(lab: Lab, vm: str, ref: str) -> None:
+    with pytest.raises(VmNotFound), lab.host.open_vm(ref):
+        pass
+
+
+@pytest.mark.parametrize("new_name", ["web2", "Web, the second", "wéb.2", None])
+def test_restored_vm_is_the_one_that_was_backed_up(lab: Lab, vm: str, new_name: str | None) -> None:
+    description = _describe(lab.host, vm)
+    target = _target(lab.host, description, new_name)
+    assert (target.free_bytes() or MIB) > 0
+    _write(target, description)
+    ref = target.finalise()
+    assert (ref == vm) == (new_name is None)
+    assert _contents(lab.host, ref) == CONTENTS
+    restored = _describe(lab.host, ref)
+    assert restored.name == (new_name or "web")
+    assert restored.disks == description.disks
+    assert restored.settings == description.settings
+    assert sorted(each.ref for each in lab.host.inventory()) == sorted({vm, ref})
+
+
+def test_restoring_beside_leaves_the_original_alone(lab: Lab, vm: str) -> None:
+    description = _describe(lab.host, vm)
+    target = _target(lab.host, description, "web2")
+    others = {key: content[:99] * 3 + bytes(len(content) - 297) for key, content in CONTENTS.items()}
+    _write(target, description, others)
+    assert _contents(lab.host, target.finalise()) == others
+    assert _contents(lab.host, vm) == CONTENTS
+    assert _describe(lab.host, vm) == description
+
+
+def test_vm_that_is_gone_is_made_anew(lab: Lab, vm: str) -> None:
+    description = _describe(lab.host, vm)
+    lab.remove_vm(vm)
+    target = _target(lab.host, description, None)
+    _write(target, description)
+    assert _contents(lab.host, target.finalise()) == CONTENTS
+
+
+@pytest.mark.parametrize("new_name", ["web2", None])
+def test_nothing_is_seen_before_the_end_nor_after_a_discard(lab: Lab, vm: str, new_name: str | None) -> None:
+    description = _describe(lab.host, vm)
+    before = lab.host.inventory()
+    target = _target(lab.host, description, new_name)
+    _write(target, description)
+    assert lab.host.inventory() == before
+    target.discard()
+    target.discard()
+    assert lab.host.inventory() == before
+    assert _contents(lab.host, vm) == CONTENTS
+    assert target.reopen_disk(description.disks[0]) is None
+    with pytest.raises(HostError):
+        _target(lab.host, description, new_name).finalise()
+
+
+def test_interrupted_restore_goes_on_in_another_process(lab: Lab, vm: str) -> None:
+    description = _describe(lab.host, vm)
+    disk = description.disks[0]
+    content, half = CONTENTS[disk.key], disk.size // 2
+    target = _target(lab.host, description, "web2")
+    assert target.reopen_disk(disk) is None
+    with target.create_disk(disk, _extents(content)) as writer:
+        writer.write(0, content[:half])
+        writer.flush()
+    again = _target(lab.host, description, "web2")
+    writer_again = again.reopen_disk(disk)
+    assert writer_again is not None
+    with writer_again as writer:
+        writer.write(half, content[half:])
+        writer.flush()
+    with again.read_disk(disk) as reader:
+        assert read_all(reader) == content
+    rest = description.disks[1]
+    with again.create_disk(rest, _extents(CONTENTS[rest.key])) as writer, ThreadPoolExecutor(4) as threads:
+        used = len(CONTENTS[rest.key].rstrip(b"\0"))
+        places = range(0, used, 100_000)
+        list(
+            threads.map(lambda at: writer.write(at, CONTENTS[rest.key][at : min(at + 100_000, used)]), places)
+        )
+    assert _contents(lab.host, again.finalise()) == CONTENTS
+
+
+@pytest.mark.parametrize("new_name", ["web2", None])
+def test_finalising_again_changes_nothing(lab: Lab, vm: str, new_name: str | None) -> None:
+    description = _describe(lab.host, vm)
+    target = _target(lab.host, description, new_name)
+    _write(target, description)
+    ref = target.finalise()
+    again = _target(lab.host, description, new_name)
+    assert (target.finalise(), again.finalise()) == (ref, ref)
+    again.discard()
+    with again.read_disk(description.disks[0]) as reader:
+        assert read_all(reader) == CONTENTS["disk0"]
+    assert _contents(lab.host, ref) == CONTENTS
+
+
+def test_two_restores_to_one_name_cannot_both_be(lab: Lab, vm: str) -> None:
+    description = _describe(lab.host, vm)
+    first, second = (_target(lab.host, description, "web2", attempt) for attempt in ("a1", "a2"))
+    _write(first, description)
+    _write(second, description)
+    ref = first.finalise()
+    with pytest.raises(TargetExists, match="web2"):
+        second.finalise()
+    second.discard()
+    assert _contents(lab.host, ref) == CONTENTS
+    with pytest.raises(TargetExists, match="web2"):
+        _target(lab.host, description, "web2", "a3")
+
+
+@pytest.mark.parametrize(
+    "new_name",
+    ["", " ", "a/b", "..", ".hidden", "a\0b", "a\\b", "a\nb", " a", "x" * 300, "é" * 120, "\ud800"],
+)
+def test_names_that_cannot_be_are_refused(lab: Lab, vm: str, new_name: str) -> None:
+    with pytest.raises(InvalidInput):
+        _target(lab.host, _describe(lab.host, vm), new_name)
+
+
+def test_vm_is_not_restored_without_all_of_its_disks(lab: Lab, vm: str) -> None:
+    description = _describe(lab.host, vm)
+    target = _target(lab.host, description, "web2")
+    disk = description.disks[0]
+    target.create_disk(disk, _extents(CONTENTS[disk.key])).close()
+    with pytest.raises(HostError, match=description.disks[1].key):
+        target.finalise()
+    assert [each.ref for each in lab.host.inventory()] == [vm]
+
+
+def test_unknown_kind_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(InvalidInput, match=r"'nutanix'.*image-folder"):
+        open_host("nutanix", "somewhere")
