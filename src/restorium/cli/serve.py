@@ -14,7 +14,7 @@ from types import FrameType
 import structlog
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 
 from restorium.catalog import accounts, servers
 from restorium.catalog.database import Database
@@ -73,7 +73,9 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
                 ready(address.url)
                 yield
 
-        faces = [Mount("/api", em.create(engine)), Mount("/v1", native.create(engine))]
+        enterprise = em.create(engine)
+        # Clients write the address with and without a slash at its end, and follow no redirect.
+        faces = [Route("/api", enterprise), Mount("/api", enterprise), Mount("/v1", native.create(engine))]
         _run(Starlette(routes=faces, lifespan=announced), listener, certificate, key)
         _log.info("stopping")
 
