@@ -231,5 +231,7 @@ def test_plan_that_leads_out_of_the_folder_is_refused(folder: Path) -> None:
         '{"moves": [{"temporary": "x", "final": "../y", "old": null}], "removes": [], '
         '"description": "", "replaces": false}'
     )
-    with pytest.raises(HostError, match="leads out"):
-        _target(folder, "web2")
+    target = _target(folder, "web2")
+    for step in (target.finalise, target.discard):
+        with pytest.raises(HostError, match="leads out"):
+            step()

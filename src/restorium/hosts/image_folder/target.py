@@ -63,7 +63,7 @@ class ImageFolderTarget:
         self._plan_path = folder / self._hidden("plan")
         self._original = self._find_original() if new_name is None else None
         self._replaces = new_name is None and os.path.lexists(self._path)
-        if Plan.read(self._plan_path) is None and not self._is_done():
+        if not self._is_begun() and not self._is_done():
             self._check_places(self._places())
 
     def free_bytes(self) -> int | None:
@@ -163,6 +163,10 @@ class ImageFolderTarget:
         flush(self._folder)
         self._plan_path.unlink(missing_ok=True)
         flush(self._folder)
+
+    def _is_begun(self) -> bool:
+        """Whether an earlier attempt left something, which can be discarded whatever has happened to the names."""
+        return any(self._folder.glob(self._hidden("*")))
 
     def _is_done(self) -> bool:
         try:
