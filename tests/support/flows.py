@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from restorium import flows
 from restorium.catalog import job_sessions, points, restore_sessions
 from restorium.catalog.database import Database
 from restorium.catalog.listing import Row, Visibility
 from restorium.disks import open_disk
+from restorium.flows import backup, hosts, jobs, repositories, restore
 from restorium.flows.engine import Engine
 from restorium.settings import Settings
 from restorium.vault import Key
@@ -107,21 +107,21 @@ class Site:
 
     def set_up(self, vms: Iterable[str], *, quota_bytes: int | None = None) -> UUID:
         """A host, a repository and a job of these VMs; gives the job's id."""
-        host_id = flows.hosts.add(self.engine, "image-folder", "lab", str(self.images))
+        host_id = hosts.add(self.engine, "image-folder", "lab", str(self.images))
         url = (self.folder / "vault").as_uri()
-        repository_id = flows.repositories.add(self.engine, "main", url, KEY, quota_bytes)
-        return flows.jobs.add(self.engine, "nightly", repository_id, [(host_id, vm) for vm in vms])
+        repository_id = repositories.add(self.engine, "main", url, KEY, quota_bytes)
+        return jobs.add(self.engine, "nightly", repository_id, [(host_id, vm) for vm in vms])
 
     def back_up(self, job_id: UUID) -> Row:
         """Run the job to its end; gives its session."""
-        return self.job_ended(flows.backup.start(self.engine, job_id, CALLER))
+        return self.job_ended(backup.start(self.engine, job_id, CALLER))
 
     def restore(self, point_id: UUID, **spec: Any) -> Row:
         """Restore to the end; gives the session."""
         return self.restore_ended(self.start_restore(point_id, **spec))
 
     def start_restore(self, point_id: UUID, **spec: Any) -> UUID:
-        return flows.restore.start(self.engine, RestoreSpec(point_id, **spec), CALLER)
+        return restore.start(self.engine, RestoreSpec(point_id, **spec), CALLER)
 
     def points(self, vm_name: str | None = None) -> list[Row]:
         """VM restore points, oldest first."""

@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog import job_sessions, jobs
 from restorium.catalog.listing import Row
-from restorium.flows.backing_up import BackingUp, Captured, plan
+from restorium.flows.backing_up import BackingUp, plan
+from restorium.flows.capturing import Captured
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.sessions import CANCELLED, Outcome, SessionFlows

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -155,15 +155,14 @@ def unfinished(flow_ids: Iterable[UUID]) -> dict[UUID, bool]:
     return {UUID(known.workflow_id): known.status in _UNFINISHED for known in found}
 
 
-def take_over(executor_id: str) -> int:
-    """Put the flows that a dead executor had begun back on the queue; gives how many there were."""
-    # The queue is named anew, or they would escape the limit for each repository.
-    found = DBOS.list_workflows(
-        executor_id=executor_id, status="PENDING", load_input=False, load_output=False
-    )
-    for known in found:
-        DBOS.resume_workflow(known.workflow_id, queue_name=_QUEUE)
-    return len(found)
+def take_over(alive: Container[str]) -> list[UUID]:
+    """Put flows back on the queue whose executor is not ``alive``; gives their ids."""
+    begun = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+    left = [known.workflow_id for known in begun if known.executor_id not in alive]
+    for flow_id in left:
+        # The queue is named anew, or the flow would escape the limit for each repository.
+        DBOS.resume_workflow(flow_id, queue_name=_QUEUE)
+    return [UUID(flow_id) for flow_id in left]
 
 
 def _set_write_ahead_log(path: Path) -> None:

@@ -97,6 +97,7 @@ class Engine:
     def start(self) -> None:
         """Run flows: those that an earlier process left, then whatever is enqueued."""
         Engine._current = self
+        self._live_workers()  # before its flows are taken up, lest another worker think them left
         durable.launch(
             database_url=self._durable_url(),
             executor_id=self.worker_id,
@@ -120,8 +121,11 @@ class Engine:
         if self._heart is not None:
             self._heart.join()
             durable.shut_down()
-            with self.database.write() as connection:
-                workers.remove(connection, self.worker_id)
+            try:
+                with self.database.write() as connection:
+                    workers.remove(connection, self.worker_id)
+            except DatabaseUnavailable as error:
+                _log.warning("the worker is still listed, until it is silent for long", error=error.message)
         with self._lock:
             for opened in self._vaults.values():
                 opened.close()
@@ -214,15 +218,18 @@ class Engine:
 
     def _reconcile(self) -> None:
         try:
-            with self.database.write() as connection:
-                workers.beat(connection, self.worker_id, socket.gethostname(), os.getpid())
-                silent = [row.id for row in workers.silent(connection, SILENCE)]
-            for worker_id in silent:
-                count = durable.take_over(worker_id)
-                _log.warning("took over the flows of a silent worker", worker=worker_id, flows=count)
-                with self.database.write() as connection:
-                    workers.remove(connection, worker_id)
+            for flow_id in durable.take_over(self._live_workers()):
+                _log.warning("took over from a worker that is not there", flow=str(flow_id))
             for kind in self._kinds:
                 kind.reconcile(self)
         except Exception as error:  # noqa: BLE001  the heart goes on whatever one beat meets
             _log.warning("a reconcile failed and is tried again", error=repr(error))
+
+    def _live_workers(self) -> set[str]:
+        """Say that this worker is alive, forget those that have been silent for long, and name the rest."""
+        with self.database.write() as connection:
+            workers.beat(connection, self.worker_id, socket.gethostname(), os.getpid())
+            for silent in workers.silent(connection, SILENCE):
+                if silent.id != self.worker_id:
+                    workers.remove(connection, silent.id)
+            return {worker.id for worker in workers.list_all(connection)}

@@ -57,9 +57,11 @@ def cancel(engine: Engine, session_id: UUID) -> None:
 
 def _carry_out(engine: Engine, session_id: UUID) -> Outcome:
     work = Restoring(engine, session_id)
+    written = False
     try:
         work.settle_name()
         disks = [DiskInfo(**disk) for disk in engine.step("preflight", work.preflight)]
+        written = True
         engine.step("create the target", work.create_target)
         for disk in disks:
             work.of_disk(disk, RestorePhase.COPYING, work.copy)
@@ -68,7 +70,7 @@ def _carry_out(engine: Engine, session_id: UUID) -> Outcome:
         engine.step("finalise", work.finalise)
     except Exception as error:  # noqa: BLE001  whatever it was, what is half written goes
         failure = error if isinstance(error, StepFailed) else StepFailed.of(error)
-        engine.step("discard", lambda: work.discard(failure))
+        engine.step("abandon", lambda: work.abandon(failure, written=written))
         raise failure from None
     return _powered(engine, work)
 

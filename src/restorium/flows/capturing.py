@@ -1,0 +1,173 @@
+"""Backing up one VM of a run: a step that may run twice around a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypedDict
+from uuid import UUID
+
+from restorium.catalog import backups, job_sessions, points
+from restorium.catalog.listing import Row
+from restorium.flows import descriptions
+from restorium.flows.control import Control
+from restorium.flows.engine import Engine
+from restorium.hosts.interface import OpenVm
+from restorium.vault import BackupStats, BackupWriter, DiskRecord, PointDescription, Vault
+from restorium.vocabulary.errors import DataCorrupt, NotFound
+from restorium.vocabulary.sessions import SessionResult, TaskSessionState
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVm:
+    """One VM of a run.
+
+    size: bytes that its disks had when the run began, 0 if nobody could tell. before: the sum of these over
+    the VMs that come first. total: that over all.
+    """
+
+    task_id: UUID
+    host_id: UUID
+    ref: str
+    name: str
+    size: int
+    before: int
+    total: int
+
+
+class Captured(TypedDict):
+    """What a VM's step leaves behind, as JSON: the manifest's name, and sizes in bytes.
+
+    data: what the disks hold; new: what of it the repository did not have; stored: what it took there.
+    """
+
+    task_id: str
+    vm_name: str
+    vault_point: str
+    full: bool
+    data: int
+    new: int
+    stored: int
+
+
+class Capturing:
+    """One VM at work. moment: of the run's restore point."""
+
+    def __init__(self, engine: Engine, session_id: UUID, moment: datetime, vm: PlannedVm) -> None:
+        self._engine = engine
+        self._session_id = session_id
+        self._moment = moment
+        self._vm = vm
+        with engine.database.write() as connection:
+            session = job_sessions.get(connection, session_id)
+            self._backup = backups.ensure(connection, session.job_id)
+        self._vault: Vault = engine.vault(self._backup.repository_id)
+
+    def capture(self) -> Captured:
+        """What an earlier attempt committed, or what the VM's disks hold now.
+
+        Raises VmNotFound, DiskMissing, DiskDamaged, RepositoryFull, StorageUnavailable, Cancelled.
+        """
+        with self._engine.database.read() as connection:
+            tasks = job_sessions.tasks(connection, self._session_id)
+        task = next(each for each in tasks if each.id == self._vm.task_id)
+        captured = None if task.state is TaskSessionState.PENDING else self._committed(task)
+        if captured is None:
+            with self._engine.host(self._vm.host_id).open_vm(self._vm.ref) as opened:
+                captured = self._store(opened)
+        with self._engine.database.write() as connection:
+            job_sessions.end_task(connection, self._vm.task_id, SessionResult.SUCCESS)
+            told = f"{captured['vm_name']} is backed up: {captured['stored']:,} bytes were stored."
+            job_sessions.add_event(connection, self._session_id, "info", told)
+        return captured
+
+    def _store(self, opened: OpenVm) -> Captured:
+        """Write the disks, then the manifest, in which the VM's task is named: so it is found again."""
+        disks = opened.description.disks
+        total = sum(disk.size for disk in disks)
+        with self._engine.database.write() as connection:
+            job_sessions.start_task(connection, self._vm.task_id, total_bytes=total)
+        parents = self._parents()
+        with self._vault.backup(self._engine.settings.vault.threads) as writer:
+            control = self._control(writer)
+            with control.unwinding():
+                records = tuple(
+                    writer.write_disk(
+                        disk.key, reader, parents.get(disk.key), control.advance, control.cancelled
+                    )
+                    for disk, reader in zip(disks, opened.readers, strict=True)
+                )
+            control.flush()
+            control.check()
+            self._note(writer.stats)
+            sizes = {
+                "data": total - writer.stats.hole_bytes,
+                "new": writer.stats.new_bytes,
+                "full": not parents,
+            }
+            kept = descriptions.to_json(opened.description) | {"task": str(self._vm.task_id), "sizes": sizes}
+            name = writer.commit(PointDescription(kept, self._moment, records))
+            self._note(writer.stats)
+            return self._captured(opened.description.name, name, writer.stats.stored_bytes, sizes)
+
+    def _committed(self, task: Row) -> Captured | None:
+        """What an attempt before a crash committed; manifests are looked through from the newest on."""
+        for name in reversed(self._vault.points()):
+            description = self._vault.point(name).description
+            if description.created < self._moment.replace(microsecond=0):  # names sort by whole seconds
+                break
+            if description.vm.get("task") == str(task.id):
+                vm = description.vm
+                return self._captured(vm["name"], name, task.stored_bytes, vm["sizes"])
+        return None
+
+    def _parents(self) -> dict[str, DiskRecord]:
+        """The disks of the VM's newest point by key, on which this one builds; none before the first."""
+        with self._engine.database.read() as connection:
+            latest = points.latest(connection, self._backup.id, self._vm.host_id, self._vm.ref)
+        if latest is None:
+            return {}
+        try:
+            return {disk.key: disk for disk in self._vault.point(latest.vault_point).disks}
+        except (NotFound, DataCorrupt) as error:
+            told = f"{self._vm.name} is read whole, as its last point cannot be: {error.message}"
+            with self._engine.database.write() as connection:
+                job_sessions.add_event(connection, self._session_id, "warning", told)
+            return {}
+
+    def _control(self, writer: BackupWriter) -> Control:
+        done = 0
+
+        def report(count: int) -> None:
+            nonlocal done
+            done = min(done + count, self._vm.size)
+            self._note(writer.stats)
+            if self._vm.total:
+                percent = (self._vm.before + done) * 100 // self._vm.total
+                with self._engine.database.write() as connection:
+                    job_sessions.record_progress(connection, self._session_id, percent)
+
+        def is_cancelled() -> bool:
+            with self._engine.database.read() as connection:
+                return job_sessions.cancel_requested(connection, self._session_id)
+
+        return Control(self._engine, is_cancelled, report)
+
+    def _note(self, stats: BackupStats) -> None:
+        with self._engine.database.write() as connection:
+            job_sessions.record_task(
+                connection, self._vm.task_id, read_bytes=stats.read_bytes, stored_bytes=stats.stored_bytes
+            )
+
+    def _captured(self, vm_name: str, point: str, stored: int, sizes: Mapping[str, Any]) -> Captured:
+        """sizes: ``data``, ``new`` and ``full``, as the manifest keeps them."""
+        return {
+            "task_id": str(self._vm.task_id),
+            "vm_name": vm_name,
+            "vault_point": point,
+            "full": bool(sizes["full"]),
+            "data": int(sizes["data"]),
+            "new": int(sizes["new"]),
+            "stored": stored,
+        }
