@@ -6,6 +6,7 @@ have Rel, Href, Name and Type, and a list inside a document has its name twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -18,6 +19,9 @@ MEDIA_TYPE = "application/json"
 
 Naming = Callable[[str], str]
 
+_LEADING_CAPITALS = re.compile(r"^[A-Z](?:[A-Z]*(?![a-z]))?")
+"""All of them, but the last where it begins a word."""
+
 
 def pascal(name: str) -> str:
     """Names as they are in XML."""
@@ -26,8 +30,8 @@ def pascal(name: str) -> str:
 
 @lru_cache(maxsize=2048)
 def camel(name: str) -> str:
-    """Names as release 13 writes them: ``creationTimeUTC``, ``uid``."""
-    return name.lower() if name.isupper() else name[:1].lower() + name[1:]
+    """Names as release 13 writes them: ``creationTimeUTC``, ``uid``, ``nasJobs``."""
+    return _LEADING_CAPITALS.sub(lambda capitals: capitals[0].lower(), name, count=1)
 
 
 def write(document: Document, naming: Naming) -> Iterator[str]:
