@@ -25,7 +25,6 @@ _log = structlog.get_logger(__name__)
 
 _WHOLE_BYTES = 256 * 1024
 _CHUNK_BYTES = 64 * 1024
-_LOGON = "sessionmngr"
 _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -52,7 +51,7 @@ class _Face:
         self._origin = Origin(engine.settings.http, engine.settings.server_name)
         self._naming = as_json.camel if engine.settings.em.json_camel_case else as_json.pascal
         self._router = Router()
-        self._router.add(logon.routes(self._router))
+        logon.add_routes(engine, self._router)
         self._router.add([*tasks.ROUTES, *querying.ROUTES, *reading.routes()])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,18 +97,15 @@ class _Face:
         return Request(method, base, tuple(segments[1:]), parameters, headers, body, address)
 
     def _answer(self, request: Request) -> Answer:
-        first = request.segments[0].lower() if request.segments else ""
-        if not first and request.method == "GET":
-            return logon.root(request)
-        if first == _LOGON and len(request.segments) == 1 and request.method == "POST":
-            return logon.log_on(self._engine, self._router, request)
-        who = logon.authenticate(self._engine, request)
         place = self._router.find(request.segments)
-        if place is None and first:
+        if place is not None and request.method in place.open:
+            return place.open[request.method](request)
+        who = logon.authenticate(self._engine, request)
+        if place is None:
             return refusal(404, f"{request.path} names nothing of this interface. Check the path.")
-        if place is None or request.method not in place.routes:
-            allowed = "GET, HEAD" if place is None else place.allowed
-            return refusal(405, f"{request.path} answers to {allowed} only.", {"Allow": allowed})
+        if request.method not in place.routes:
+            refused = f"{request.path} answers to {place.allowed} only."
+            return refusal(405, refused, {"Allow": place.allowed})
         route = _route(request, place.routes[request.method])
         account = who.logon.account
         if not route.roles & account.roles:

@@ -7,10 +7,9 @@ as secret as the token and no session is ever shown to another.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
+from functools import partial
 from uuid import UUID
 
 from restorium.catalog import accounts, logons
@@ -106,7 +105,7 @@ def authenticate(engine: Engine, request: Request) -> LoggedOn:
         raise NotAuthenticated("the request carries no session", hint=_HINT)
     try:
         token = parse_guid(base64.b64decode(given, validate=True).decode("ascii"))
-    except (binascii.Error, UnicodeDecodeError, InvalidIdentifier, ValueError):
+    except (ValueError, InvalidIdentifier):
         raise NotAuthenticated("the session is not one of this server", hint=_HINT) from None
     idle = engine.settings.em.logon_idle
     with engine.database.read() as connection:
@@ -119,8 +118,8 @@ def authenticate(engine: Engine, request: Request) -> LoggedOn:
     return LoggedOn(token, logon)
 
 
-def routes(router: Router) -> list[Route]:
-    """The routes of logon sessions. Nobody sees any but the own one."""
+def add_routes(engine: Engine, router: Router) -> None:
+    """The root, and the routes of logon sessions. Nobody sees any but the own one."""
 
     def list_sessions(call: Call) -> Answer:
         own = _session(call.request, router, call.token, call.logon.account)
@@ -134,12 +133,16 @@ def routes(router: Router) -> list[Route]:
         _own(call)
         return _end(call)
 
-    return [
-        Route("GET", "/logonSessions", EVERYONE, list_sessions),
-        Route("GET", "/logonSessions/{ID}", EVERYONE, one),
-        Route("DELETE", "/logonSessions/{ID}", EVERYONE, log_off),
-        Route("DELETE", "/sessionMngr", EVERYONE, _end),
-    ]
+    router.open("GET", "/", root)
+    router.open("POST", "/sessionMngr", partial(log_on, engine, router))
+    router.add(
+        [
+            Route("GET", "/logonSessions", EVERYONE, list_sessions),
+            Route("GET", "/logonSessions/{ID}", EVERYONE, one),
+            Route("DELETE", "/logonSessions/{ID}", EVERYONE, log_off),
+            Route("DELETE", "/sessionMngr", EVERYONE, _end),
+        ]
+    )
 
 
 def _end(call: Call) -> Answer:
@@ -192,7 +195,7 @@ def _credentials(request: Request) -> tuple[str, str]:
         raise NotAuthenticated("the request carries no name and password", hint=_HINT)
     try:
         content = base64.b64decode(encoded.strip(), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise NotAuthenticated("the Authorization header is not base64", hint=_HINT) from None
     try:
         text = content.decode()
@@ -203,11 +206,9 @@ def _credentials(request: Request) -> tuple[str, str]:
 
 
 def _cookie(request: Request) -> str | None:
-    header = request.headers.get("cookie")
-    if header is None:
-        return None
-    try:
-        cookie = SimpleCookie(header).get(HEADER)
-    except CookieError:
-        return None
-    return None if cookie is None else cookie.value
+    """The session's cookie. Others may be malformed: those of whatever else the client's host serves come too."""
+    for part in request.headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == HEADER:
+            return value.strip('"')
+    return None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from restorium.em.call import Answer, Call
+from restorium.em.call import Answer, Call, Request
 from restorium.vocabulary.roles import Role
 
 Handler = Callable[[Call], Answer]
+OpenHandler = Callable[[Request], Answer]
+"""Of what anybody may ask, logged on or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +28,21 @@ class Route:
 class _Node:
     children: dict[str, _Node] = field(default_factory=dict)
     routes: dict[str, dict[str | None, Route]] = field(default_factory=dict)
+    open: dict[str, OpenHandler] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What stands at a path: routes by method and action, and the ids that the path has."""
+    """What stands at a path: routes by method and action, what is open to anybody by method, the path's ids."""
 
     routes: dict[str, dict[str | None, Route]]
+    open: dict[str, OpenHandler]
     ids: tuple[str, ...]
 
     @property
     def allowed(self) -> str:
         """The methods, for the Allow header."""
-        methods = set(self.routes)
+        methods = {*self.routes, *self.open}
         return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
@@ -51,12 +55,12 @@ class Router:
     def add(self, routes: Iterable[Route]) -> None:
         """Make routes known."""
         for route in routes:
-            node = self._root
-            for segment in route.path.strip("/").split("/"):
-                name = "{}" if segment.startswith("{") else segment.lower()
-                node = node.children.setdefault(name, _Node()) if segment else node
             action = route.action.lower() if route.action else None
-            node.routes.setdefault(route.method, {})[action] = route
+            self._node(route.path).routes.setdefault(route.method, {})[action] = route
+
+    def open(self, method: str, path: str, handler: OpenHandler) -> None:
+        """Make known what anybody may ask."""
+        self._node(path).open[method] = handler
 
     def find(self, segments: Iterable[str]) -> Place | None:
         """The place of a path; None if there is none."""
@@ -70,4 +74,11 @@ class Router:
                     return None
                 ids.append(segment)
             node = child
-        return Place(node.routes, tuple(ids)) if node.routes else None
+        return Place(node.routes, node.open, tuple(ids)) if node.routes or node.open else None
+
+    def _node(self, path: str) -> _Node:
+        node = self._root
+        for segment in path.strip("/").split("/"):
+            name = "{}" if segment.startswith("{") else segment.lower()
+            node = node.children.setdefault(name, _Node()) if segment else node
+        return node

@@ -32,7 +32,7 @@ class Started:
 
     kind: str
     id: UUID
-    name: str | None
+    name: str
     message: str
 
 

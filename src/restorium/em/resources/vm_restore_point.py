@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from restorium.catalog import points
+from restorium.catalog import points, restore_sessions
 from restorium.catalog.listing import Row
 from restorium.em import tasks
 from restorium.em.bodies import Field, Spec, Values, boolean, read, text
@@ -59,8 +59,10 @@ def _restore(call: Call, point: Row) -> Answer:
     spec = _spec(point, {} if body is None else body["VmRestoreSpec"])
 
     def start() -> Started:
-        session = flows.start(call.engine, spec, call.caller)
-        return Started("RestoreSession", session, None, "Restore session has been started")
+        session_id = flows.start(call.engine, spec, call.caller)
+        with call.engine.database.read() as connection:
+            name = restore_sessions.get(connection, session_id).name
+        return Started("RestoreSession", session_id, name, "Restore session has been started")
 
     return tasks.run(call, "StartVMRestore", start)
 
