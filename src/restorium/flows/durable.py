@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
-from dbos import DBOS, DBOSConfig, Serializer, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSClient, DBOSConfig, Serializer, SetEnqueueOptions, SetWorkflowID
 
 from restorium.vocabulary.errors import RestoriumError
 
@@ -29,8 +29,11 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 FlowFunction = Callable[[str], None]
 
+_APPLICATION = "restorium"
 _QUEUE = "flows"
 _QUEUE_POLL_SECONDS = 0.1
+_LISTENER_SECONDS = 0.2
+"""Of a listener that has nothing to listen for; a stop waits for it."""
 _CONNECTIONS = 8
 _VERSION = "1"
 """Of the flows' shape.
@@ -117,23 +120,19 @@ def launch(*, database_url: str, executor_id: str, per_partition: int) -> None:
     """
     if database_url.startswith("sqlite:///"):
         _set_write_ahead_log(Path(database_url.removeprefix("sqlite:///")))
+    _register_queue(database_url, per_partition)
     config: DBOSConfig = {
-        "name": "restorium",
+        "name": _APPLICATION,
         "system_database_url": database_url,
         "sys_db_pool_size": _CONNECTIONS,
         "executor_id": executor_id,
         "application_version": _VERSION,
         "serializer": _Json(),
         "log_level": "WARNING",
+        "notification_listener_polling_interval_sec": _LISTENER_SECONDS,
     }
     DBOS(config=config)
     DBOS.launch()
-    DBOS.register_queue(
-        _QUEUE,
-        partition_concurrency=per_partition,
-        polling_interval_sec=_QUEUE_POLL_SECONDS,
-        on_conflict="always_update",
-    )
 
 
 def shut_down() -> None:
@@ -163,6 +162,18 @@ def take_over(alive: Container[str]) -> list[UUID]:
         # The queue is named anew, or the flow would escape the limit for each repository.
         DBOS.resume_workflow(flow_id, queue_name=_QUEUE)
     return [UUID(flow_id) for flow_id in left]
+
+
+def _register_queue(database_url: str, per_partition: int) -> None:
+    """Before the launch, for a running engine looks for new queues and changed limits only at times."""
+    DBOS.migrate(database_url)
+    client = DBOSClient(system_database_url=database_url, application_name=_APPLICATION)
+    try:
+        client.register_queue(
+            _QUEUE, partition_concurrency=per_partition, polling_interval_sec=_QUEUE_POLL_SECONDS
+        )
+    finally:
+        client.destroy()
 
 
 def _set_write_ahead_log(path: Path) -> None:

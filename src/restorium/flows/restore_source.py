@@ -50,14 +50,15 @@ class RestoreSource:
         raise DataCorrupt(f"the restore point describes a disk {disk.key!r} that it does not hold")
 
     def check(self, disk: DiskInfo) -> int:
-        """Bytes of data in the disk. Raises ChunkMissing unless the repository has all of them."""
+        """Bytes of data in the disk. Raises ChunkMissing and DataCorrupt unless the repository has all."""
         record = self.record(disk)
-        missing = self.vault.missing_chunks(self._point, record)
-        if missing:
-            raise ChunkMissing(
-                f"disk {disk.key!r} of the restore point misses {missing} chunks in the repository"
-            )
-        return self.vault.planned_bytes(record)
+        try:
+            missing = self.vault.missing_chunks(self._point, record)
+            if missing:
+                raise ChunkMissing(f"{missing} chunks are in no pack of the repository")
+            return self.vault.planned_bytes(record)
+        except (ChunkMissing, DataCorrupt) as error:
+            raise type(error)(f"disk {disk.key!r} cannot be restored: {error.message}") from error
 
     @cached_property
     def _point(self) -> Point:
