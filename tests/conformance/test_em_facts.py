@@ -19,7 +19,7 @@ from restorium.catalog.database import Database
 from restorium.em.entity import entities, entity
 from restorium.vocabulary.roles import Role
 from tests.support.clock import ManualClock
-from tests.support.em import FACTS, JSON, EmClient, Site, children, links, populate, site, tag
+from tests.support.em import FACTS, JSON, EmClient, Site, children, links, populate, site, standing_site, tag
 
 TYPES: dict[str, Any] = FACTS["types"]
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -45,10 +45,10 @@ _MEMBER_OF = {
 """Where a document says what a field of a query asks for, if that is not of the field's name, with UTC or without."""
 
 
-@pytest.fixture
-def full(database: Database, tmp_path: Path, clock: ManualClock) -> Iterator[Site]:
-    with site(database, tmp_path, clock) as made:
-        yield populate(made, clock)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def full(request: pytest.FixtureRequest) -> Iterator[Site]:
+    with standing_site(request, request.param) as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 from lxml import etree
 
 from restorium.catalog import restore_sessions
-from restorium.catalog.database import Database
 from restorium.vocabulary.sessions import SessionResult, SessionState
-from tests.support.clock import ManualClock
 from tests.support.em import (
     FACTS,
     JSON,
@@ -20,10 +17,9 @@ from tests.support.em import (
     Recorded,
     Site,
     children,
-    populate,
     record_restores,
     shapes,
-    site,
+    standing_site,
     tag,
 )
 
@@ -73,10 +69,10 @@ def read_strictly(document: etree._Element) -> None:
         assert places == sorted(places) and (repeated or len(set(places)) == len(places)), (name, below)
 
 
-@pytest.fixture
-def full(database: Database, tmp_path: Path, clock: ManualClock) -> Iterator[Site]:
-    with site(database, tmp_path, clock) as made:
-        yield populate(made, clock)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def full(request: pytest.FixtureRequest) -> Iterator[Site]:
+    with standing_site(request, request.param) as made:
+        yield made
 
 
 @pytest.fixture

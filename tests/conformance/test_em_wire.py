@@ -33,6 +33,7 @@ from tests.support.em import (
     populate,
     record_restores,
     site,
+    standing_site,
     tag,
 )
 
@@ -40,16 +41,12 @@ _ADMINISTRATOR = basic("administrator", PASSWORD)
 _MANY = 5_000
 
 
-@pytest.fixture
-def here(tmp_path: Path, sqlite_template: Path, clock: ManualClock) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def here(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A face where it does not matter which database is behind it."""
-    path = tmp_path / "here.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    database = Database.open(f"sqlite:///{path}", clock)
     http = {"allowed_hosts": ["backup.example.org"], "trusted_proxies": ["192.0.2.10"]}
-    with site(database, tmp_path, clock, http=http) as made:
-        yield populate(made, clock)
-    database.close()
+    with standing_site(request, "sqlite", http=http) as made:
+        yield made
 
 
 @pytest.fixture
@@ -224,8 +221,9 @@ def test_token_that_is_none_is_answered_401(here: Site, token: str) -> None:
         assert (answer.status, answer.header("WWW-Authenticate")) == (401, "Basic Realm=RestSvc")
 
 
-def test_session_ends_when_idle_and_lives_while_used(here: Site, clock: ManualClock) -> None:
-    client = here.client()
+def test_session_ends_when_idle_and_lives_while_used(here: Site) -> None:
+    client, clock = here.client(), here.database.clock
+    assert isinstance(clock, ManualClock)
     for _ in range(3):
         clock.advance(14 * 60)
         assert client.get("/tasks").status == 200
@@ -742,7 +740,9 @@ def test_list_of_many_is_the_same_whole_and_in_pages(full: Site) -> None:
 def test_restore_of_another_role_is_not_offered(here: Site) -> None:
     here.add_account("user", [Role.PORTAL_USER])
     user = here.client("user")
+    with here.database.read() as connection:
+        before = len(restore_sessions.unfinished(connection))
     answer = user.post(f"/vmRestorePoints/{here.ids['VmRestorePoint']}?action=restore")
     assert (answer.status, "user may not POST" in answer.message) == (403, True)
     with here.database.read() as connection:
-        assert len(restore_sessions.unfinished(connection)) == 2
+        assert len(restore_sessions.unfinished(connection)) == before

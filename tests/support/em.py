@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -253,6 +253,23 @@ def site(database: Database, folder: Path, clock: ManualClock, **settings: Any) 
     made = Site(database, engine, em.create(engine))
     made.add_account("administrator", [Role.PORTAL_ADMINISTRATOR])
     yield made
+
+
+@contextmanager
+def standing_site(request: pytest.FixtureRequest, kind: str, **settings: Any) -> Iterator[Site]:
+    """A populated face for all tests of a module: on a database of its own, with a clock of its own."""
+    folder = request.getfixturevalue("tmp_path_factory").mktemp(f"em-{kind}")
+    clock = ManualClock()
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            path = folder / "restorium.db"
+            path.write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
+            url = f"sqlite:///{path}"
+        else:
+            url = stack.enter_context(request.getfixturevalue("postgres").database())
+        database = Database.open(url, clock)
+        stack.callback(database.close)
+        yield populate(stack.enter_context(site(database, folder, clock, **settings)), clock)
 
 
 def populate(site: Site, clock: ManualClock) -> Site:
