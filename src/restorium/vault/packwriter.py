@@ -64,6 +64,8 @@ class PackWriter:
         self._random_bytes = random_bytes
         self._lock = threading.Lock()
         self._pack: _OpenPack | None = None
+        # A lock of its own: uploads take it, and whoever waits for an upload's buffer holds the other.
+        self._naming = threading.Lock()
         self._pending: set[bytes] = set()
         self._buffers: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         self._buffers_made = 0
@@ -75,7 +77,7 @@ class PackWriter:
 
     def missing(self, ids: Collection[bytes]) -> set[bytes]:
         """Those of the chunks that the vault does not have and that are not on their way."""
-        with self._lock:
+        with self._naming:
             wanted = {each for each in ids if each not in self._pending}
         return wanted.difference(self._chunks.index.locate(wanted))
 
@@ -84,7 +86,7 @@ class PackWriter:
 
         Raises what a pack's upload raised: RepositoryFull, StorageUnavailable.
         """
-        with self._lock:
+        with self._naming:
             if chunk_id in self._pending:
                 return False
             self._pending.add(chunk_id)
@@ -151,7 +153,7 @@ class PackWriter:
             self._failure = error
         finally:
             self._buffers.put(_released(pack.builder.buffer, content))
-        with self._lock:
+        with self._naming:
             self._pending.difference_update(location.entry.id for location in pack.locations)
 
     def _put(self, pack_id: bytes, content: memoryview, locations: Sequence[Location]) -> None:
