@@ -1,0 +1,236 @@
+"""Every command against a real server: what people see, what scripts read, how mistakes are answered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restorium.cli.app import run
+from restorium.cli.demo.server import DemoServer, start_server
+
+_MIB = 1 << 20
+_NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.errors
+        return json.loads(self.output)
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[DemoServer]:
+    images = folder / "images"
+    images.mkdir()
+    (images / "web.raw").write_bytes(os.urandom(3 * _MIB) + bytes(5 * _MIB))
+    (images / "web.vm.toml").write_text('name = "web"\n[[disk]]\nkey = "disk0"\nfile = "web.raw"\n')
+    running = start_server(folder / "data", folder / "log")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def command(
+    server: DemoServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs the program with these arguments, finding the server through its data folder."""
+    monkeypatch.setenv("RESTORIUM_DATA", str(server.folder.path))
+
+    def execute(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["restorium", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        captured = capsys.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return execute
+
+
+@pytest.fixture
+def backed_up(command: Command, folder: Path) -> str:
+    """The id of a restore point of the VM web, made through the commands alone on the first use."""
+    points = command("points", "--json").json
+    if not points:
+        passphrase = folder / "passphrase"
+        passphrase.write_text("a repository's passphrase\n")
+        assert command("host", "add", "image-folder", "lab", str(folder / "images")).code == 0
+        added = command(
+            "repository",
+            "add",
+            "local",
+            str(folder / "vault"),
+            "--passphrase-file",
+            str(passphrase),
+            "--capacity",
+            "1GB",
+        )
+        assert added.code == 0, added.errors
+        assert command("job", "add", "nightly", "--repository", "local", "--vm", "lab/web").code == 0
+        ran = command("job", "start", "nightly", "--follow")
+        assert (ran.code, "Success" in ran.output) == (0, True), ran.errors
+        points = command("points", "--json").json
+    return str(points[0]["id"])
+
+
+def test_lists_show_names_to_people_and_members_to_scripts(
+    command: Command, backed_up: str, folder: Path
+) -> None:
+    [host] = command("host", "list", "--json").json
+    assert (host["name"], host["kind"], host["address"]) == ("lab", "image-folder", str(folder / "images"))
+    [repository] = command("repository", "list", "--json").json
+    assert (repository["name"], repository["quota_bytes"]) == ("local", 10**9)
+    [job] = command("job", "list", "--json").json
+    assert (job["name"], [vm["vm_name"] for vm in job["vms"]]) == ("nightly", ["web"])
+    for listed, shown in [
+        (command("host", "list"), "lab"),
+        (command("host", "vms", "lab"), "disk0 8.0 MiB"),
+        (command("repository", "list"), "local"),
+        (command("job", "list"), "nightly"),
+        (command("points", "--vm", "web"), backed_up),
+    ]:
+        assert listed.code == 0
+        assert shown in listed.output
+
+
+def test_points_are_filtered_by_vm_and_limited(command: Command, backed_up: str) -> None:
+    assert [
+        point["vm_name"] for point in command("points", "--vm", "web", "--limit", "1", "--json").json
+    ] == ["web"]
+    assert command("points", "--vm", "nobody", "--json").json == []
+
+
+def test_restored_vm_holds_the_bytes_that_were_backed_up(
+    command: Command, backed_up: str, folder: Path
+) -> None:
+    before = hashlib.sha256((folder / "images" / "web.raw").read_bytes()).digest()
+    session = command("restore", backed_up, "--keep-original", "--name", "web2", "--follow", "--json").json
+    assert (session["state"], session["result"], session["progress"]) == ("Stopped", "Success", 100)
+    names = {vm["name"] for vm in command("host", "vms", "lab", "--json").json}
+    assert names == {"web", "web2"}
+    [restored] = [
+        path for path in (folder / "images").iterdir() if "web2" in path.name and path.suffix == ".raw"
+    ]
+    assert hashlib.sha256(restored.read_bytes()).digest() == before
+
+    listed = command("sessions", "--json").json
+    assert session["id"] in [item["id"] for item in listed]
+    shown = command("sessions", session["id"])
+    assert "result Success" in shown.output
+    assert "administrator" in shown.output
+    assert command("sessions", session["id"], "--follow").code == 0
+
+
+def test_restore_onto_a_name_that_is_taken_fails_with_reason_and_remedy(
+    command: Command, backed_up: str
+) -> None:
+    failed = command("restore", backed_up, "--name", "web", "--follow")
+    assert failed.code in (1, 6)
+    assert "error: " in failed.errors
+    assert len(failed.errors.strip().splitlines()) >= 2
+
+
+def test_cancel_of_a_finished_restore_is_a_conflict(command: Command, backed_up: str) -> None:
+    session = command("restore", backed_up, "--name", "web3", "--follow", "--json").json
+    assert command("cancel", session["id"]).code == 6
+
+
+def test_account_is_added_used_and_removed(command: Command, folder: Path) -> None:
+    password = folder / "operator-password"
+    password.write_text("operator's own password\n")
+    added = command(
+        "account", "add", "operator", "--role", "VM Restore Operator", "--new-password-file", str(password)
+    )
+    assert added.code == 0, added.errors
+    as_operator = ("--username", "operator", "--password-file", str(password))
+    assert command("points", *as_operator).code == 0
+    refused = command("account", "list", *as_operator)
+    assert (refused.code, "operator may not" in refused.errors) == (4, True)
+    assert "VM Restore Operator" in command("account", "list").output
+    assert command("account", "remove", "operator").code == 0
+    assert command("points", *as_operator).code == 3
+    assert "operator" not in command("account", "list").output
+
+
+def test_random_password_is_shown_and_works(command: Command, folder: Path) -> None:
+    added = command("account", "add", "second", "--json").json
+    file = folder / "second"
+    file.write_text(added["password"])
+    assert command("host", "list", "--username", "second", "--password-file", str(file)).code == 0
+    assert command("account", "remove", "second").code == 0
+
+
+def test_last_administrator_stays(command: Command) -> None:
+    assert command("account", "remove", "administrator").code == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("restore", _NOBODY), 5, _NOBODY),
+        (("restore", "not-a-guid"), 2, "not-a-guid"),
+        (("sessions", _NOBODY), 5, _NOBODY),
+        (("cancel", _NOBODY), 5, _NOBODY),
+        (("job", "start", "nothing"), 5, "nothing"),
+        (("job", "add", "x", "--repository", "nothing", "--vm", "a/b"), 5, "nothing"),
+        (("account", "remove", "nobody"), 5, "nobody"),
+        (("account", "add", "x", "--role", "King"), 2, "King"),
+        (("host", "add", "image-folder", "y", "/nonexistent/folder"), 1, "/nonexistent/folder"),
+        (("repository", "add", "z", "ftp://example"), 2, "ftp"),
+        (("repository", "add", "z", "/tmp/z", "--capacity", "much"), 2, "much"),
+        (("points", "--server", "https://127.0.0.1:1"), 3, "127.0.0.1:1"),
+        (("points", "--data", "/nonexistent"), 3, "/nonexistent"),
+        (("points", "--ca", "/nonexistent.pem"), 2, "/nonexistent.pem"),
+        (("points", "--password-file", "/nonexistent"), 3, "/nonexistent"),
+        (("points", "--limit", "0"), 2, "limit"),
+        (("nonsense",), 2, "nonsense"),
+    ],
+)
+def test_mistake_is_answered_with_message_remedy_and_code(
+    command: Command, backed_up: str, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    done = command(*arguments)
+    assert (done.code, told in done.errors) == (code, True), done.errors
+    assert done.output == ""
+    assert "Traceback" not in done.errors
+    assert len(done.errors.strip().splitlines()) >= 2
+
+
+def test_server_of_another_certificate_is_not_trusted(command: Command, server: DemoServer) -> None:
+    done = command("points", "--server", server.url, "--password-file", str(server.folder.initial_password))
+    assert done.code == 3
+    assert "certificate" in done.errors
+
+
+def test_wrong_passphrase_is_refused_and_opens_nothing(
+    command: Command, backed_up: str, folder: Path
+) -> None:
+    wrong = folder / "wrong"
+    wrong.write_text("guess\n")
+    done = command("repository", "add", "again", str(folder / "vault"), "--passphrase-file", str(wrong))
+    assert done.code == 1
+    assert "passphrase" in done.errors
+    assert len(command("repository", "list", "--json").json) == 1
