@@ -12,6 +12,7 @@ from restorium.cli.command import server_command
 from restorium.cli.follow import Follow, end_with, follow_restore
 from restorium.cli.output import Output, field, moment
 from restorium.cli.sizes import format_size
+from restorium.vocabulary.ids import parse_guid
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +55,7 @@ def restore(
 ) -> None:
     """Restore a VM, over the original unless told otherwise."""
     body = {
-        "restore_point_id": point,
+        "restore_point_id": str(parse_guid(point)),
         "keep_original": keep_original or name is not None,
         "new_name": name,
         "power_on": power_on,
