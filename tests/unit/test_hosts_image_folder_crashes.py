@@ -208,10 +208,33 @@ def test_name_that_is_taken_between_two_moves_is_left_alone(
     monkeypatch.setattr(os, "link", link)
     with pytest.raises(TargetExists, match=r"web2\.vm\.toml"):
         target.finalise()
+    assert {path.name for path in folder.glob("web2*")} == {"web2.vm.toml"}
     target.discard()
-    kept = {name for name in _state(folder) if name.startswith(("web2", "."))}
-    assert kept == {"web2.vm.toml"}
+    assert not list(folder.glob(".*"))
     assert _disks(folder, "web") == OLD
+
+
+@pytest.mark.parametrize("new_name", ["web2", None])
+def test_every_disk_is_on_storage_for_good_before_the_first_takes_its_name(
+    folder: Path, new_name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = _write(_target(folder, new_name))
+    real_fsync, real_link = os.fsync, os.link
+    flushed: set[str] = set()
+    at_first_link: list[set[str]] = []
+
+    def fsync(file: int) -> None:
+        flushed.add(Path(f"/proc/self/fd/{file}").readlink().name)
+        real_fsync(file)
+
+    def link(*arguments: str, **options: bool) -> None:
+        at_first_link.append(set(flushed))
+        real_link(*arguments, **options)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "link", link)
+    target.finalise()
+    assert {f".restorium-a1.{number}.raw" for number in range(3)} <= at_first_link[0]
 
 
 def test_folder_without_hard_links_is_refused_before_anything_is_copied(
