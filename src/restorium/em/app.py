@@ -25,6 +25,8 @@ _log = structlog.get_logger(__name__)
 
 _WHOLE_BYTES = 256 * 1024
 _CHUNK_BYTES = 64 * 1024
+_LONGEST_LENGTH = 19
+"""Digits of a Content-Length that can be meant."""
 _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -159,7 +161,7 @@ def _chunks(pieces: Iterator[str]) -> Iterator[bytes]:
 async def _body(headers: Mapping[str, str], receive: Receive, most: int) -> bytes | None:
     """The request's body; None as soon as it is known to be larger than ``most``."""
     length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > most:
+    if length.isdecimal() and (len(length) > _LONGEST_LENGTH or int(length) > most):
         return None
     content = bytearray()
     more = True

@@ -6,6 +6,7 @@ declared is refused by name, so that no wish of a client is passed over in silen
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,7 @@ def read(request: Request, spec: Spec) -> Values | None:
 
     Raises InvalidInput naming the element that is wrong.
     """
-    content = request.body.strip()
+    content = request.body.removeprefix(codecs.BOM_UTF8).strip()
     if not content:
         return None
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -90,6 +91,9 @@ def _element(element: etree._Element, spec: Spec) -> Values:
     places = {field.name: place for place, field in enumerate(spec.fields)}
     values: Values = {}
     last = -1
+    _check_attributes(element)
+    if any(text and text.strip() for text in (element.text, *(child.tail for child in element))):
+        raise InvalidInput(f"{spec.name} has text where elements were expected", hint=_order(spec))
     for child in element:
         name = _local(child)
         place = places.get(name)
@@ -107,8 +111,16 @@ def _element(element: etree._Element, spec: Spec) -> Values:
         elif len(child):
             raise InvalidInput(f"{name} in {spec.name} has elements where text was expected")
         else:
+            _check_attributes(child)
             _put(values, name, child.text or "", kind, spec)
     return _complete(values, spec)
+
+
+def _check_attributes(element: etree._Element) -> None:
+    """None of the interface's elements has any of its own; those of other namespaces say nothing here."""
+    for name in element.attrib:
+        if etree.QName(name).namespace is None:
+            raise InvalidInput(f"{_local(element)} has no attribute {etree.QName(name).localname!r}")
 
 
 def _from_json(content: bytes, spec: Spec) -> Values:
