@@ -218,9 +218,20 @@ def test_image_that_is_lost_meanwhile_is_written_from_the_start(
     site.engine.stop()
     for name in files(site.images) - names:
         (site.images / name).unlink()
+    noted: list[bool] = []
+    copied = RestoreRecord.copied
+
+    def compared(record: RestoreRecord, disk_key: str, **values: int) -> None:
+        copied(record, disk_key, **values)
+        noted.append(record.reached(disk_key) == (values["checkpoint"], values["copied_bytes"]))
+
+    monkeypatch.setattr(restoring, "CHECKPOINT_BYTES", _WINDOW)
+    monkeypatch.setattr(RestoreRecord, "copied", compared)
     site.renew().start()
     _ends_rightly(site, session_id, taken.digest)
     assert _gone_on_at(site, session_id) == []
+    assert len(noted) > 3
+    assert all(noted), "the checkpoint is the new image's, or another crash would leave a gap"
 
 
 @pytest.mark.parametrize("listed", [True, False])

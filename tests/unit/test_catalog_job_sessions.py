@@ -92,7 +92,8 @@ def test_a_run_tells_what_it_made(database: Database, job: Row, vms: list[JobVm]
     session = _create(database, job.id)
     with database.write() as connection:
         record_point(connection, job, vms, session.id, START)
-        job_sessions.advance(connection, session.id, SessionState.WORKING, worker_id="w1")
+        job_sessions.advance(connection, session.id, SessionState.WORKING)
+        job_sessions.assign(connection, session.id, "w1")
         clock.advance(9)
         job_sessions.advance(
             connection,

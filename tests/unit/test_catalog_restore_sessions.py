@@ -92,7 +92,8 @@ def test_a_failure_keeps_its_reason_and_its_progress(
     with database.write() as connection:
         restore_sessions.plan(connection, session_id, [NewDisk("disk-0", 4000, 1000)])
         restore_sessions.advance(connection, session_id, SessionState.WORKING)
-        restore_sessions.enter_phase(connection, session_id, RestorePhase.COPYING, worker_id="w1")
+        restore_sessions.enter_phase(connection, session_id, RestorePhase.COPYING)
+        restore_sessions.assign(connection, session_id, "w1")
         restore_sessions.record_disk(connection, session_id, "disk-0", checkpoint=64, copied_bytes=500)
         clock.advance(5)
         restore_sessions.advance(

@@ -19,8 +19,6 @@ from restorium.vocabulary.restore import Caller, RestoreSpec
 from restorium.vocabulary.sessions import RestorePhase, SessionResult, SessionState
 from tests.support.flows import CALLER, MIB, Site, digest, files, make_vm, overwrite
 
-_RAW = "web.raw"
-
 
 @pytest.fixture
 def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
@@ -70,6 +68,29 @@ def test_points_restore_to_the_bytes_of_their_moment(site: Site, disk_format: st
     expected = {f"web.{disk_format}", f"copy-0.{disk_format}", f"copy-1.{disk_format}"}
     expected |= {"web.vm.toml", "copy-0.vm.toml", "copy-1.vm.toml"}
     assert files(site.images) == expected
+
+
+def test_vm_of_several_disks_is_restored_whole(site: Site) -> None:
+    disks = [make_vm(site.images, "root"), make_vm(site.images, "data", disk_format="qcow2", data_mib=2)]
+    for name in ("root", "data"):
+        (site.images / f"{name}.vm.toml").unlink()
+    (site.images / "web.vm.toml").write_text(
+        'name = "web"\n[[disk]]\nkey = "a"\nfile = "root.raw"\n[[disk]]\nkey = "b"\nfile = "data.qcow2"\n'
+    )
+    before, names = [digest(disk) for disk in disks], files(site.images)
+    job_id = site.set_up(["web"])
+    site.engine.start()
+    assert site.back_up(job_id).result is SessionResult.SUCCESS
+    for disk, disk_format in zip(disks, ["raw", "qcow2"], strict=True):
+        overwrite(disk, disk_format, 4 * MIB, os.urandom(4096))
+    session = site.restore(site.points()[0].id)
+    assert session.result is SessionResult.SUCCESS
+    assert [digest(disk) for disk in disks] == before
+    assert files(site.images) == names
+    assert [(disk.disk_key, disk.result) for disk in site.disks(session.id)] == [
+        ("a", SessionResult.SUCCESS),
+        ("b", SessionResult.SUCCESS),
+    ]
 
 
 def test_sizes_say_what_was_read_and_what_it_took(site: Site) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from restorium.catalog import hosts as host_rows
 from restorium.catalog import repositories as repository_rows
-from restorium.flows import backup, hosts, inventory, jobs, repositories, restore, restoring
+from restorium.flows import backup, durable, hosts, inventory, jobs, repositories, restore, restoring
 from restorium.flows.capturing import Capturing
 from restorium.flows.restore_record import RestoreRecord
 from restorium.flows.restore_source import RestoreSource
@@ -216,6 +216,17 @@ def test_session_whose_flow_is_over_is_closed(
     monkeypatch.setattr(SessionFlows, "_end", broken)
     session = site.restore(point, keep_original=True)
     assert (session.result, session.reason_code) == (SessionResult.FAILED, "internal")
+
+
+def test_flow_that_could_not_be_enqueued_is_enqueued_later(
+    site: Site, point: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("cannot enqueue")
+
+    monkeypatch.setattr(durable, "enqueue", broken)
+    assert site.restore(point, keep_original=True).result is SessionResult.SUCCESS
 
 
 def test_cancel_while_a_disk_is_copied_leaves_nothing(

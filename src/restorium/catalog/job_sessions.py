@@ -116,15 +116,15 @@ def advance(
     reason: str | None = None,
     hint: str | None = None,
     restore_point_id: UUID | None = None,
-    worker_id: str | None = None,
 ) -> Row:
     """Move a session along its state machine. Stopped takes a result, and a reason where that is not Success.
 
-    restore_point_id: what it made. worker_id: who works on it. Success and Warning set the progress to 100.
+    restore_point_id: what it made. Success and Warning set the progress to 100.
     Raises IllegalTransition, NotFound.
     """
-    known = {"restore_point_id": restore_point_id, "worker_id": worker_id}
-    values: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
+    values: dict[str, Any] = {}
+    if restore_point_id is not None:
+        values["restore_point_id"] = restore_point_id
     if state is SessionState.STOPPED:
         values |= {"reason_code": reason_code, "reason": reason, "hint": hint}
         if result is not SessionResult.FAILED:

@@ -145,12 +145,12 @@ def enter_phase(
     session_id: UUID,
     phase: RestorePhase,
     *,
-    worker_id: str | None = None,
     restored_ref: str | None = None,
 ) -> None:
-    """Note what an unfinished restore is doing, and who does it and what it makes, unless None."""
-    known = {"worker_id": worker_id, "restored_ref": restored_ref}
-    values = {"phase": phase} | {name: value for name, value in known.items() if value is not None}
+    """Note what an unfinished restore is doing, and the host's name of what it made unless None."""
+    values: dict[str, Any] = {"phase": phase}
+    if restored_ref is not None:
+        values["restored_ref"] = restored_ref
     connection.execute(
         sa.update(restore_sessions)
         .where(restore_sessions.c.id == session_id, restore_sessions.c.state != SessionState.STOPPED)

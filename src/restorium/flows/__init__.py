@@ -1,5 +1,4 @@
-"""Durable work: backup and restore, started by a request and carried to their end whatever happens in
-between.
+"""Durable work: backup and restore, carried to their end whatever happens in between.
 
 A flow is a list of steps. Each step is idempotent, because it may run twice around a crash, and its outcome,
 good or bad, is recorded before the next begins. The session's id is the flow's id, so a session and its flow

@@ -76,9 +76,7 @@ class Control:
 
     @contextmanager
     def unwinding(self) -> Iterator[None]:
-        """Turns a Cancelled of the data path into what it stands for: a stop of the process or of the
-        session.
-        """
+        """Turns a Cancelled of the data path into what it means: the process stops, or the session."""
         try:
             yield
         except Cancelled:

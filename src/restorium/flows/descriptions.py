@@ -11,9 +11,7 @@ from restorium.vocabulary.errors import DataCorrupt
 
 
 def to_json(description: VmDescription) -> dict[str, Any]:
-    """``name``, ``settings`` in the host's own shape, and ``disks`` with ``key``, ``size`` in bytes and
-    ``format``.
-    """
+    """``name``, ``settings`` in the host's own shape, ``disks`` with ``key``, ``size`` and ``format``."""
     return {
         "name": description.name,
         "settings": dict(description.settings),

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import traceback
 from collections.abc import Callable, Container, Iterable
@@ -120,6 +121,8 @@ def launch(*, database_url: str, executor_id: str, per_partition: int) -> None:
     """
     if database_url.startswith("sqlite:///"):
         _set_write_ahead_log(Path(database_url.removeprefix("sqlite:///")))
+    # With a handler of its own, the library's log goes where the program's goes.
+    logging.getLogger("dbos").addHandler(logging.NullHandler())
     _register_queue(database_url, per_partition)
     config: DBOSConfig = {
         "name": _APPLICATION,

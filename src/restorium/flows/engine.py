@@ -1,6 +1,4 @@
-"""One process's share of the work: what flows need to run, the heartbeat, and the reconcile of sessions with
-flows.
-"""
+"""One process's share of the work: what flows need, the heartbeat, the reconcile of sessions and flows."""
 
 from __future__ import annotations
 
@@ -108,9 +106,7 @@ class Engine:
         self._heart.start()
 
     def stop(self) -> None:
-        """Unwind running flows at their next look at ``stopping``, keep their checkpoints, and shut the
-        engine down.
-        """
+        """Unwind the flows that run, which go on from their checkpoints at the next start, and shut down."""
         self.stopping.set()
         with self._idle:
             unwound = self._idle.wait_for(lambda: self._active == 0, timeout=_STOP_SECONDS)
@@ -203,9 +199,7 @@ class Engine:
         return path.read_text().strip()
 
     def _durable_url(self) -> str:
-        """PostgreSQL, which the workers of several machines share, or a file of its own beside the
-        catalog's.
-        """
+        """PostgreSQL, which workers of several machines share, or a file beside the catalog's."""
         url = self.settings.database_url
         if url is not None and not url.startswith("sqlite"):
             return url

@@ -13,9 +13,9 @@ from restorium.vocabulary.errors import InvalidInput, VmNotFound
 
 
 def add(engine: Engine, name: str, repository_id: UUID, vms: Sequence[tuple[UUID, str]]) -> UUID:
-    """Add a job that backs up ``vms``, each a host's id and that host's own name of the VM; gives the job's
-    id.
+    """Add a job; gives its id.
 
+    vms: what it backs up, each a host's id and that host's own name of the VM.
     Raises InvalidInput for no VM, a VM named twice or a bad name, NotFound for the repository or a host,
     VmNotFound, HostError, and Conflict if the name is taken.
     """

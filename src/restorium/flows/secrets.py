@@ -1,6 +1,4 @@
-"""Repository keys at rest: sealed with the installation's master key, so that a copy of the database opens
-nothing.
-"""
+"""Repository keys at rest: sealed with the master key, so that a copy of the database opens nothing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What backup and restore have in common: a session, its flow, and the care that neither is without the
-other.
-"""
+"""What backup and restore have in common: sessions with flows, and the care that none is without."""
 
 from __future__ import annotations
 
