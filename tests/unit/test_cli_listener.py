@@ -1,5 +1,8 @@
 """Addresses to listen on."""
 
+import asyncio
+import socket
+
 import pytest
 
 from restorium.cli.listener import Address, bind
@@ -38,3 +41,23 @@ def test_port_zero_is_a_free_port_and_then_taken() -> None:
 def test_address_of_another_machine_is_refused() -> None:
     with pytest.raises(InvalidInput, match=r"192\.0\.2\.1"), bind(Address("192.0.2.1", 0)):
         pass
+
+
+def test_answers_are_not_held_back() -> None:
+    """A small answer leaves at once: Nagle's algorithm would add 40 ms to each of a client that keeps connections."""
+
+    async def serve() -> int:
+        accepted: asyncio.Queue[int] = asyncio.Queue()
+
+        async def connected(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            own = writer.get_extra_info("socket")
+            accepted.put_nowait(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with bind(Address("127.0.0.1", 0)) as listener:
+            async with await asyncio.start_server(connected, sock=listener):
+                _, writer = await asyncio.open_connection(*listener.getsockname())
+                writer.close()
+                return await accepted.get()
+
+    assert asyncio.run(serve())

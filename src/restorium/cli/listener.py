@@ -50,7 +50,8 @@ class Address:
 def bind(address: Address) -> Iterator[socket.socket]:
     """A listening socket. Raises AlreadyRunning if the port is taken, else InvalidInput."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # The protocol is named because asyncio switches Nagle's delays off only where it is.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((address.host, address.port))
