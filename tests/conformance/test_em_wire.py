@@ -8,15 +8,17 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
 
 from restorium.catalog import restore_sessions, tables
 from restorium.catalog.database import Database
-from restorium.flows import restore
+from restorium.flows import backup, restore
+from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import TargetExists, VmNotFound
+from restorium.vocabulary.restore import Caller
 from restorium.vocabulary.roles import Role
 from tests.support.clock import START, ManualClock
 from tests.support.em import (
@@ -27,6 +29,7 @@ from tests.support.em import (
     EmClient,
     Recorded,
     Site,
+    attributes,
     basic,
     children,
     links,
@@ -275,7 +278,7 @@ def test_links_begin_as_the_client_wrote_the_address(here: Site, host: str) -> N
     client = here.client(host=host)
     for path in ("/", "/restoreSessions", "/query?type=Job&format=Entity&pageSize=1", "/querySvc"):
         answer = client.get(path, JSON)
-        hrefs = [value for name, value in _members(answer.json) if name == "Href" and value is not None]
+        hrefs = [str(value) for name, value in _members(answer.json) if name == "Href" and value is not None]
         assert hrefs and all(href.startswith(f"https://{host}/api/") for href in hrefs)
         assert answer.text.count(f"https://{host}/api/") == answer.text.count("://")
 
@@ -554,6 +557,30 @@ def test_restore_that_cannot_start_is_a_task_that_says_why(
         assert [link["Rel"] for link in links(done)] == ["Delete"]
 
 
+def test_job_is_started_and_its_run_stopped_by_tasks(
+    client: EmClient, here: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, run = here.ids["Job"], here.ids["BackupJobSession"]
+    asked: list[tuple[str, UUID]] = []
+
+    def start(_: Engine, job_id: UUID, caller: Caller) -> UUID:
+        asked.append((caller.account, job_id))
+        return run
+
+    monkeypatch.setattr(backup, "start", start)
+    monkeypatch.setattr(backup, "cancel", lambda _, session_id: asked.append(("", session_id)))
+    for path, operation in (
+        (f"/jobs/{job}?action=start", "StartJob"),
+        (f"/backupSessions/{run}?action=stop", "StopJobSession"),
+    ):
+        answer = client.post(path)
+        assert (answer.status, children(answer.xml, "Operation")[0].text) == (202, operation)
+        [related, _] = links(client.follow(answer.xml.get("Href") or "").xml)
+        assert (related["Rel"], related["Type"]) == ("Related", "BackupJobSession")
+        assert client.follow(related["Href"]).xml.get("Name") == related["Name"]
+    assert asked == [("administrator", job), ("", run)]
+
+
 def test_tasks_belong_to_one_session_and_end_with_it(
     client: EmClient, here: Site, recorded: Recorded
 ) -> None:
@@ -646,7 +673,7 @@ def test_pages_can_be_followed_to_the_end_and_back(full: Site) -> None:
         while True:
             seen.append(_uids(answer))
             [paging] = children(answer.xml, "PagingInfo")
-            assert dict(paging.attrib) == {
+            assert attributes(paging) == {
                 "PageNum": str(number),
                 "PageSize": str(size),
                 "PagesCount": str(count),

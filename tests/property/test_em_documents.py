@@ -15,7 +15,7 @@ from restorium.em import as_json, as_xml
 from restorium.em.documents import Collection, Link, Resource, Scalar
 from restorium.em.negotiation import Media, accepted
 from restorium.em.values import read_instant, show_instant
-from tests.support.em import FACTS, NAMESPACE, children, links, tag
+from tests.support.em import FACTS, NAMESPACE, attributes, children, links, tag
 
 _FORBIDDEN = {chr(code) for code in range(0x20)} - set("\t\n\r") | {"\ufffe", "\uffff"}
 TEXTS = st.text(max_size=40) | st.text("<>&\"'\t\r\n]]>\x00\x0b\x7f\x85\u2028\ufffe\uffff😀 ", max_size=20)
@@ -37,7 +37,7 @@ def _readable(text: str) -> str:
 def test_any_text_comes_through_xml(attribute: str, text: str, name: str) -> None:
     link = Link("Up", f"https://x/{text}", name)
     shown = _xml(Resource("Thing", [("Name", attribute), ("Gone", None)], [("Text", text)], [link]))
-    assert (tag(shown), dict(shown.attrib)) == ("Thing", {"Name": _readable(attribute)})
+    assert (tag(shown), attributes(shown)) == ("Thing", {"Name": _readable(attribute)})
     assert (children(shown, "Text")[0].text or "") == _readable(text)
     assert links(shown) == [{"Href": _readable(f"https://x/{text}"), "Name": _readable(name), "Rel": "Up"}]
 

@@ -102,9 +102,13 @@ def children(element: etree._Element, name: str) -> list[etree._Element]:
     return [child for child in element if tag(child) == name]
 
 
+def attributes(element: etree._Element) -> dict[str, str]:
+    return {str(name): str(value) for name, value in element.attrib.items()}
+
+
 def links(element: etree._Element) -> list[dict[str, str]]:
     """The attributes of an element's own links."""
-    return [dict(link.attrib) for found in children(element, "Links") for link in found]
+    return [attributes(link) for found in children(element, "Links") for link in found]
 
 
 def shapes(element: etree._Element) -> Iterator[tuple[str, frozenset[str], tuple[str, ...]]]:
