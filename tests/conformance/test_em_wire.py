@@ -42,6 +42,8 @@ from tests.support.em import (
 
 _ADMINISTRATOR = basic("administrator", PASSWORD)
 _MANY = 5_000
+_NOBODY = "00000000-0000-4000-8000-000000000000"
+_NOWHERE = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
 
 
 @pytest.fixture(scope="module")
@@ -429,9 +431,9 @@ def test_format_that_is_none_is_refused(client: EmClient) -> None:
     [
         ("GET", "/nothing", 404),
         ("GET", "/restoreSessions/x/y", 404),
-        ("GET", f"/restoreSessions/{uuid4()}", 404),
-        ("GET", f"/vmRestorePoints/{uuid4()}/mounts", 404),
-        ("POST", f"/vmRestorePoints/{uuid4()}?action=restore", 404),
+        ("GET", f"/restoreSessions/{_NOWHERE}", 404),
+        ("GET", f"/vmRestorePoints/{_NOWHERE}/mounts", 404),
+        ("POST", f"/vmRestorePoints/{_NOWHERE}?action=restore", 404),
         ("GET", "/restoreSessions/not-a-guid", 400),
         ("GET", "/restoreSessions/{6f9619ff-8b86-d011-b42d-00c04fc964ff}", 400),
         ("GET", "/restoreSessions?pageSize=0", 400),
@@ -442,8 +444,8 @@ def test_format_that_is_none_is_refused(client: EmClient) -> None:
         ("GET", "/restoreSessions?filter=%FF", 400),
         ("GET", "/restoreSessions?" + "&".join("x" * 101), 400),
         ("GET", "/restoreSessions?filter=(", 400),
-        ("POST", f"/jobs/{uuid4()}", 400),
-        ("POST", f"/jobs/{uuid4()}?action=fly", 400),
+        ("POST", f"/jobs/{_NOWHERE}", 400),
+        ("POST", f"/jobs/{_NOWHERE}?action=fly", 400),
         ("DELETE", "/restoreSessions", 405),
         ("PATCH", "/", 405),
         ("GET", "/tasks/task-7", 500),

@@ -19,6 +19,7 @@ _XML = {"Content-Type": "application/xml"}
 _JSON = {"Content-Type": "application/json"}
 _AT_ONCE = 3.0  # seconds; what is taken in takes milliseconds
 _MIB = 1024 * 1024
+_NOWHERE = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
 _OPEN = "<RestoreSpec><VmRestoreSpec>"
 _CLOSE = "</VmRestoreSpec></RestoreSpec>"
 
@@ -184,11 +185,11 @@ _VM = f"{_OPEN}{{}}{_CLOSE}"
         (_VM.format("<PowerOnAfterRestore/>"), "PowerOnAfterRestore"),
         (_VM.format("<PowerOnAfterRestore><b/></PowerOnAfterRestore>"), "PowerOnAfterRestore"),
         (_VM.format("<HierarchyRootUid>nonsense</HierarchyRootUid>"), "HierarchyRootUid"),
-        (_VM.format(f"<HierarchyRootUid>urn:veeam:Job:{uuid4()}</HierarchyRootUid>"), "HierarchyRoot"),
+        (_VM.format(f"<HierarchyRootUid>urn:veeam:Job:{_NOWHERE}</HierarchyRootUid>"), "HierarchyRoot"),
         (_VM.format("<QuickRollback>true</QuickRollback><KeepOriginalVM>true</KeepOriginalVM>"), "exclude"),
         (
             _VM.format(
-                f"<VmRestoreParameters><VmRestorePointUid>{uuid4()}</VmRestorePointUid></VmRestoreParameters>"
+                f"<VmRestoreParameters><VmRestorePointUid>{_NOWHERE}</VmRestorePointUid></VmRestoreParameters>"
             ),
             "VmRestorePointUid",
         ),
