@@ -84,6 +84,19 @@ def test_damaged_disk_fails_the_run_and_makes_no_point(site: Site) -> None:
     assert site.points() == []
 
 
+def test_disk_shorter_than_its_description_fails_the_run(site: Site) -> None:
+    disk = make_vm(site.images, "db")
+    with (site.images / "db.vm.toml").open("a") as description:
+        description.write(f"size = {disk.stat().st_size}\n")
+    job_id = site.set_up(["db"])
+    os.truncate(disk, disk.stat().st_size // 2)
+    site.engine.start()
+    session = site.back_up(job_id)
+    assert (session.state, session.result) == (SessionState.STOPPED, SessionResult.FAILED)
+    assert (session.reason_code, str(disk.name) in session.reason) == ("disk-damaged", True)
+    assert site.points() == []
+
+
 def test_full_repository_fails_with_the_remedy_and_keeps_its_points(site: Site) -> None:
     first = make_vm(site.images, "web", data_mib=1)
     make_vm(site.images, "zoo", data_mib=8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,8 @@ def connect(connection: Connection) -> Iterator[Client]:
         try:
             yield client
         finally:
-            client.delete("/tokens/current")
+            with suppress(ServerUnreachable):  # a server that is gone has ended the logon or will
+                client.delete("/tokens/current")
 
 
 def _locate(connection: Connection, folder: DataFolder) -> tuple[str, ssl.SSLContext]:

@@ -1,0 +1,78 @@
+"""A server that is killed in the middle of a restore, as the one who asked for the restore sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restorium.cli.client import Client, connect
+from restorium.cli.demo.server import DemoServer, start_server
+from tests.support.waiting import wait_until
+
+_MIB = 1 << 20
+
+
+def _ended(client: Client, path: str) -> dict[str, Any]:
+    wait_until(lambda: client.get(path)["state"] == "Stopped", timeout=120)
+    session: dict[str, Any] = client.get(path)
+    return session
+
+
+def _begin(client: Client, folder: Path) -> str:
+    """A VM that is backed up and whose restore has begun; gives the restore session's id."""
+    (folder / "images").mkdir()
+    source = random.Random(1)
+    with (folder / "images" / "web.raw").open("wb") as disk:
+        for _ in range(48):
+            disk.write(source.randbytes(16 * _MIB))
+    (folder / "images" / "web.vm.toml").write_text(
+        'name = "web"\n[[disk]]\nkey = "disk0"\nfile = "web.raw"\n'
+    )
+    host = client.post("/hosts", {"name": "lab", "kind": "image-folder", "address": str(folder / "images")})
+    repository = client.post("/repositories", {"name": "local", "url": (folder / "vault").as_uri()})
+    vms = [{"host_id": host["id"], "vm_ref": "web"}]
+    job = client.post("/jobs", {"name": "nightly", "repository_id": repository["id"], "vms": vms})
+    run = client.post(f"/jobs/{job['id']}/start")
+    assert _ended(client, f"/job-sessions/{run['id']}")["result"] == "Success"
+    [point] = client.items("/restore-points")
+    asked = {"restore_point_id": point["id"], "keep_original": True, "new_name": "web2"}
+    return str(client.post("/restores", asked)["id"])
+
+
+def _kill_while_copying(server: DemoServer, client: Client, session: str) -> None:
+    def copying() -> bool:
+        found = client.get(f"/restore-sessions/{session}")
+        assert found["state"] != "Stopped", "the restore was over before it could be interrupted"
+        return 0 < found["progress"] < 45
+
+    wait_until(copying, timeout=60)
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clean", [False, True], ids=["killed", "stopped"])
+def test_restore_goes_on_after_the_server_was_interrupted(tmp_path: Path, clean: bool) -> None:
+    server = start_server(tmp_path / "data", tmp_path / "log")
+    with connect(server.connection) as client:
+        session = _begin(client, tmp_path)
+        if clean:
+            server.stop()
+        else:
+            _kill_while_copying(server, client, session)
+    server = start_server(tmp_path / "data", tmp_path / "log")
+    try:
+        with connect(server.connection) as client:
+            found = _ended(client, f"/restore-sessions/{session}")
+    finally:
+        server.stop()
+    assert (found["result"], found["progress"], found["restored_ref"]) == ("Success", 100, "web2")
+    restored, original = (tmp_path / "images" / f"{name}.raw" for name in ("web2", "web"))
+    assert hashlib.sha256(restored.read_bytes()).digest() == hashlib.sha256(original.read_bytes()).digest()
+    assert [path.name for path in (tmp_path / "images").iterdir() if path.name.startswith(".")] == []

@@ -1,0 +1,69 @@
+"""A backup and a restore of a made-up disk in a process of their own, whose peak of memory is then known.
+
+python -m tests.support.memory_child FOLDER SIZE: prints the peak of resident memory in bytes.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from restorium.disks.interface import Extent
+from restorium.vault import Key, PointDescription, Vault
+
+_BLOCK = 256 * 1024
+
+
+class NumberedDisk:
+    """Every block holds its own number over and over: no two are alike, and all compress to little."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def extents(self) -> Iterator[Extent]:
+        yield Extent(0, self.size, hole=False)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        for start in range(0, len(buffer), _BLOCK):
+            block = buffer[start : start + _BLOCK]
+            block[:] = ((offset + start) // _BLOCK + 1).to_bytes(8, "little") * (len(block) // 8)
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> NumberedDisk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class CountingTarget(NumberedDisk):
+    """Takes what is written and keeps only how much it was."""
+
+    written = 0
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        self.written += len(data)
+
+    def flush(self) -> None:
+        pass
+
+
+def main(folder: Path, size: int) -> None:
+    with Vault.create(f"file://{folder}/vault", Key.raw(bytes(32)), cache=folder / "cache") as vault:
+        with vault.backup(threads=2) as writer:
+            disk = writer.write_disk("disk", NumberedDisk(size), None, lambda _: None, lambda: False)
+            writer.commit(PointDescription({}, datetime.now(UTC), (disk,)))
+        target = CountingTarget(size)
+        vault.restore_disk(disk, target, threads=1)
+        vault.verify_disk(disk, NumberedDisk(size), threads=2)
+    assert target.written == size
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
