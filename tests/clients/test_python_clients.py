@@ -61,6 +61,16 @@ def test_veeam_queries_sessions_by_date_name_and_result(veeam: VeeamClient) -> N
     assert [session["State"] for session in sessions] == ["Stopped", "Stopped"]
 
 
+def test_veeam_reads_all_reports(veeam: VeeamClient) -> None:
+    [repository] = veeam.get_repos()
+    assert repository["message_type"] == "repo"
+    assert repository["BackupSize"] > 0 and 0 < repository["percentage_free"] < 100
+    assert veeam.get_summary_overview()["SuccessfulVmLastestStates"] == 1
+    assert veeam.get_summary_vms()["RestorePoints"] == 2
+    assert veeam.get_summary_job_stats()["SuccessfulJobRuns"] == 2
+    assert veeam.get_vms_processed_day()["Days"][-1]["BackupedVms"] == 1
+
+
 def test_veeam_logs_out(veeam: VeeamClient) -> None:
     veeam.logout()
     assert veeam.session.get(f"{veeam.url}/jobs").status_code == 401

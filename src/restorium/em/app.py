@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -31,10 +31,12 @@ _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def create(engine: Engine) -> ASGIApp:
-    """The application to serve at ``/api``."""
-    for module in pkgutil.iter_modules(resources.__path__):
+    """The application to serve at ``/api``: all declared entities, and the ROUTES of their modules besides."""
+    modules = [
         importlib.import_module(f"{resources.__name__}.{module.name}")
-    return _Face(engine)
+        for module in pkgutil.iter_modules(resources.__path__)
+    ]
+    return _Face(engine, [route for module in modules for route in getattr(module, "ROUTES", ())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,13 @@ class _Rendered:
 
 
 class _Face:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, routes: Iterable[Route]) -> None:
         self._engine = engine
         self._origin = Origin(engine.settings.http, engine.settings.server_name)
         self._naming = as_json.camel if engine.settings.em.json_camel_case else as_json.pascal
         self._router = Router()
         logon.add_routes(engine, self._router)
-        self._router.add([*tasks.ROUTES, *querying.ROUTES, *reading.routes()])
+        self._router.add([*tasks.ROUTES, *querying.ROUTES, *reading.routes(), *routes])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {

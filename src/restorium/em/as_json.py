@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from restorium.em.documents import Collection, Document, Link, Resource
+from restorium.em.documents import Collection, Document, Link, Member, Resource, Several
 
 MEDIA_TYPE = "application/json"
 
@@ -73,7 +73,9 @@ def _collection(collection: Collection, naming: Naming) -> Iterator[str]:
 
 def _members(resource: Resource, naming: Naming) -> dict[str, Any]:
     """Members first, then Name, UID and the like, then Links, Href and Type, as the interface's own answers."""
-    told: dict[str, Any] = {naming(name): value for name, value in resource.members if value is not None}
+    told: dict[str, Any] = dict(
+        _named(name, value, naming) for name, value in resource.members if value is not None
+    )
     last = {}
     for name, value in resource.attributes:
         if name in ("Href", "Type"):
@@ -86,6 +88,12 @@ def _members(resource: Resource, naming: Naming) -> dict[str, Any]:
     for name in resource.nulls:
         told.setdefault(naming(name), None)
     return told
+
+
+def _named(name: str, value: Member, naming: Naming) -> tuple[str, object]:
+    if isinstance(value, Several):
+        return naming(value.key), [_members(item, naming) for item in value.items]
+    return naming(name), value
 
 
 def _link(link: Link, naming: Naming) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from restorium.em.documents import Collection, Document, Link, Member, Resource, Scalar
+from restorium.em.documents import Collection, Document, Link, Member, Resource, Scalar, Several
 
 NAMESPACE = "http://www.veeam.com/ent/v1.0"
 MEDIA_TYPE = "application/xml; charset=utf-8"
@@ -29,6 +29,9 @@ def _element(name: str, member: Member, root: str = "") -> Iterator[str]:
         yield from _resource(name, member, root)
     elif isinstance(member, Collection):
         yield from _collection(name, member, root)
+    elif isinstance(member, Several):
+        for item in member.items:
+            yield from _resource(name, item, root)
     elif member is not None:
         yield f"<{name}>{_text(member)}</{name}>"
 

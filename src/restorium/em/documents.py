@@ -43,7 +43,14 @@ class Collection(NamedTuple):
     paging: Resource | None = None
 
 
-Member = Scalar | Resource | Collection | None
+class Several(NamedTuple):
+    """Elements of one name that follow each other without a list element around them; in JSON a list named ``key``."""
+
+    key: str
+    items: Sequence[Resource]
+
+
+Member = Scalar | Resource | Collection | Several | None
 Document = Resource | Collection
 
 
