@@ -329,9 +329,35 @@ tasks = sa.Table(
     sa.Column("related_kind", sa.Text),
     sa.Column("related_id", Guid),
     sa.Column("related_name", sa.Text),
+    sa.Column("related_rel", sa.Text),
+    sa.Column("related_path", sa.Text),
     sa.Column("created_at", Instant, nullable=False),
 )
-"""Asynchronous actions of one logon session; ``number`` counts from 1 in each. They end with it."""
+"""Asynchronous actions of one logon session; ``number`` counts from 1 in each. They end with it.
+
+What an action made is named by ``related_kind`` and ``related_id`` or, where it has no id of its own, by
+``related_path`` below ``/api``, linked to as ``related_rel``.
+"""
+
+mounts = sa.Table(
+    "mounts",
+    metadata,
+    sa.Column("session_id", Guid, sa.ForeignKey("restore_sessions.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "token_hash",
+        sa.LargeBinary(32),
+        sa.ForeignKey("logon_sessions.token_hash", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    _ref("vm_restore_point_id", "vm_restore_points", on_delete="CASCADE"),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.UniqueConstraint("token_hash", "vm_restore_point_id", "number", name="uq_mounts_token_hash"),
+)
+"""Open views of the files in a restore point, each of one logon session and with a restore session of its own.
+
+``number`` counts from 1 in each logon session and restore point. They end with the logon session.
+"""
 
 workers = sa.Table(
     "workers",
