@@ -96,6 +96,36 @@ def test_veeam_em_reads_hierarchy_roots_and_its_logon(veeam_em: VeeamEm) -> None
     assert veeam_em.get_logon_session(logon["SessionId"])["UserName"] == "administrator"
 
 
+def test_veeam_em_makes_changes_and_deletes_an_account(veeam_em: VeeamEm) -> None:
+    roles = {role["Name"]: role for role in veeam_em.get_roles()}
+    assert veeam_em.get_role(roles["Portal User"]["UUID"])["Name"] == "Portal User"
+    [root] = veeam_em.get_hierarchy_roots()
+    reference = veeam_em.get_hierarchy_obj_ref_type("VMware", "Vm", root["UUID"], "web", validate_h_root=True)
+    for content_type, name in (("json", "LAB\\ada"), ("xml", "LAB\\grace")):
+        veeam_em.create_account(
+            name,
+            "User",
+            [roles["VM Restore Operator"]["UID"]],
+            restore_all_vms=True,
+            content_type=content_type,
+        )
+        [account] = veeam_em.get_accounts_by_name(name)
+        uuid = account["UUID"]
+        assert veeam_em.get_account(uuid)["AllowRestoreAllVms"] is True
+        assert veeam_em.disable_all_vms_restore_scope_account(uuid) is False
+        assert veeam_em.get_account(uuid)["AllowRestoreAllVms"] is False
+        veeam_em.add_scopes_to_account(uuid, [(reference, "web")])
+        [scope] = veeam_em.get_account_scopes(uuid)["EnterpriseAccountHierarchyScopes"]
+        assert veeam_em.get_account_scope(uuid, scope["Href"].rpartition("/")[2])["Name"] == "web"
+        veeam_em.add_role_to_account(roles["Portal User"]["UUID"], uuid)
+        assert len(veeam_em.get_account_roles(uuid)["EnterpriseAccountInRoleList"]) == 2
+        veeam_em.remove_role_from_account(roles["Portal User"]["UUID"], uuid)
+        [held] = veeam_em.get_account_roles(uuid)["EnterpriseAccountInRoleList"]
+        assert held["RoleName"] == "VM Restore Operator"
+        assert veeam_em.delete_account(uuid)["status"] == 204
+        assert veeam_em.get_accounts_by_name(name) == []
+
+
 def test_easy_connect_logs_on_and_reads_the_restore_session(
     server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

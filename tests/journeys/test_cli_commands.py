@@ -179,7 +179,12 @@ def test_random_password_is_shown_and_works(command: Command, folder: Path) -> N
     added = command("account", "add", "second", "--json").json
     file = folder / "second"
     file.write_text(added["password"])
-    assert command("host", "list", "--username", "second", "--password-file", str(file)).code == 0
+    as_second = ("host", "list", "--username", "second", "--password-file", str(file))
+    assert command(*as_second).code == 0
+    changed = command("account", "set-password", "second", "--json").json
+    assert command(*as_second).code == 3
+    file.write_text(changed["password"])
+    assert command(*as_second).code == 0
     assert command("account", "remove", "second").code == 0
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from restorium.catalog import rows
-from restorium.catalog.credentials import hash_password
+from restorium.catalog.credentials import UNMATCHABLE, hash_password
 from restorium.catalog.filters import storable
 from restorium.catalog.rows import Row
 from restorium.catalog.surroundings import guard
@@ -43,9 +43,14 @@ class Scope:
 
 
 def add(
-    connection: Connection, name: str, password: str, *, roles: Collection[Role], restore_all: bool = False
+    connection: Connection,
+    name: str,
+    password: str | None,
+    *,
+    roles: Collection[Role],
+    restore_all: bool = False,
 ) -> Account:
-    """Add an account.
+    """Add an account. Without a password nobody can log on as it until one is set.
 
     Raises InvalidInput for its name or password, Conflict if the name is taken in any case.
     """
@@ -53,7 +58,7 @@ def add(
     values = {
         "name": name,
         "name_key": name.casefold(),
-        "password_hash": hash_password(_acceptable(password)),
+        "password_hash": UNMATCHABLE if password is None else hash_password(_acceptable(password)),
         "restore_all": restore_all,
     }
     row = rows.add(connection, accounts, _KIND, values)
@@ -107,6 +112,23 @@ def set_roles(connection: Connection, account_id: UUID, roles: Collection[Role])
     _insert_roles(connection, account_id, roles)
 
 
+def give_role(connection: Connection, account_id: UUID, role: Role) -> None:
+    """Give an account one role more, or leave it as it is if it has it. Raises NotFound."""
+    rows.locked(connection, accounts, _KIND, account_id)
+    set_roles(connection, account_id, get(connection, account_id).roles | {role})
+
+
+def take_role(connection: Connection, account_id: UUID, role: Role) -> None:
+    """Take a role from an account. Raises NotFound, also if it has not got it, and Conflict for the last Portal
+    Administrator.
+    """
+    rows.locked(connection, accounts, _KIND, account_id)
+    held = get(connection, account_id).roles
+    if role not in held:
+        raise NotFound(f"account {account_id} is no {role}")
+    set_roles(connection, account_id, held - {role})
+
+
 def scopes(connection: Connection, account_id: UUID) -> list[Scope]:
     """What the account may see and restore, unless it may all."""
     found = connection.execute(
@@ -131,6 +153,35 @@ def set_scopes(
                 account_id=account_id, host_id=scope.host_id, vm_ref=scope.vm_ref
             )
         )
+
+
+def allow(connection: Connection, account_id: UUID, allowed: Iterable[Scope]) -> None:
+    """Let an account see and restore these as well. Raises NotFound."""
+    account = get(connection, account_id)
+    wanted = [*scopes(connection, account_id), *allowed]
+    set_scopes(connection, account_id, wanted, restore_all=account.restore_all)
+
+
+def disallow(connection: Connection, account_id: UUID, scope: Scope) -> None:
+    """Take a scope from an account, if it has it."""
+    connection.execute(
+        sa.delete(account_scopes).where(
+            account_scopes.c.account_id == account_id,
+            account_scopes.c.host_id == scope.host_id,
+            account_scopes.c.vm_ref == scope.vm_ref,
+        )
+    )
+
+
+def toggle_restore_all(connection: Connection, account_id: UUID) -> None:
+    """Let an account see and restore all VMs, or its scopes only if it may all. Raises NotFound."""
+    statement = (
+        sa.update(accounts)
+        .where(accounts.c.id == account_id)
+        .values(restore_all=sa.not_(accounts.c.restore_all))
+    )
+    if not connection.execute(statement).rowcount:
+        raise NotFound(f"there is no account {account_id}")
 
 
 def verify(connection: Connection, name: str, password: str, *, address: str) -> Account:

@@ -31,6 +31,9 @@ _STRIPES = 64
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
+UNMATCHABLE = ""
+"""Stands for the hash of an account that has no password: none is its own."""
+
 hasher = PasswordHasher(type=Type.ID)
 """argon2id with 64 MiB, 3 passes and 4 lanes, RFC 9106's choice for machines with little memory."""
 

@@ -40,6 +40,25 @@ def add(
     output.result(added, f"added the account {added['name']}{told}")
 
 
+@server_command(app, "set-password")
+def set_password(
+    client: Client,
+    output: Output,
+    name: str,
+    new_password_file: Annotated[
+        Path | None, typer.Option(help="File with the password; a random one is shown otherwise.")
+    ] = None,
+) -> None:
+    """Set an account's password, and end its sessions."""
+    password = read_secret(new_password_file) if new_password_file else secrets.token_urlsafe(_PASSWORD_BYTES)
+    account = client.named("/accounts", name)
+    client.request("PUT", f"/accounts/{account['id']}/password", json={"password": password})
+    if new_password_file is None:
+        account["password"] = password
+    told = f" to {password}" if new_password_file is None else ""
+    output.result(account, f"set the password of {account['name']}{told}")
+
+
 @server_command(app, "list")
 def list_accounts(client: Client, output: Output) -> None:
     """List the accounts."""

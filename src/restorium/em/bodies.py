@@ -31,10 +31,15 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A child element. ``kind`` reads its text and raises ValueError or an error of ours; a Spec reads its children."""
+    """A child element. ``kind`` reads its text and raises ValueError or an error of ours; a Spec reads its children.
+
+    many: the name of the list that it is in JSON, if the element may stand any number of times. Its value is a list
+    then, and in JSON a Spec of nothing else may also be the list itself.
+    """
 
     name: str
     kind: Callable[[str], Any] | Spec
+    many: str | None = None
 
 
 Values = dict[str, Any]
@@ -99,20 +104,20 @@ def _element(element: etree._Element, spec: Spec) -> Values:
         place = places.get(name)
         if place is None:
             raise _unknown(name, spec)
-        if place <= last:
+        if place < last or (place == last and spec.fields[place].many is None):
             problem = "stands twice" if place == last else f"must stand before {spec.fields[last].name}"
             raise InvalidInput(f"{name} {problem} in {spec.name}", hint=_order(spec))
         last = place
-        kind = spec.fields[place].kind
+        field = spec.fields[place]
         if child.get(_NIL) in ("true", "1"):
             continue
-        if isinstance(kind, Spec):
-            values[name] = _element(child, kind)
+        if isinstance(field.kind, Spec):
+            _put(values, field, _element(child, field.kind))
         elif len(child):
             raise InvalidInput(f"{name} in {spec.name} has elements where text was expected")
         else:
             _check_attributes(child)
-            _put(values, name, child.text or "", kind, spec)
+            _put(values, field, _value(name, child.text or "", field.kind, spec))
     return _complete(values, spec)
 
 
@@ -132,9 +137,11 @@ def _from_json(content: bytes, spec: Spec) -> Values:
 
 
 def _object(found: Any, spec: Spec) -> Values:
+    if isinstance(found, list) and len(spec.fields) == 1 and spec.fields[0].many is not None:
+        found = {spec.fields[0].many: found}
     if not isinstance(found, dict):
         raise InvalidInput(f"{spec.name} is not an object")
-    names = {field.name.lower(): field for field in spec.fields}
+    names = {(field.many or field.name).lower(): field for field in spec.fields}
     values: Values = {}
     for given, value in found.items():
         field = names.get(given.lower())
@@ -144,25 +151,38 @@ def _object(found: Any, spec: Spec) -> Values:
             raise InvalidInput(f"{field.name} stands twice in {spec.name}")
         if value is None:
             continue
-        if isinstance(field.kind, Spec):
-            values[field.name] = _object(value, field.kind)
-        elif isinstance(value, str | bool | int):
-            written = str(value).lower() if isinstance(value, bool) else str(value)
-            _put(values, field.name, written, field.kind, spec)
-        else:
-            raise InvalidInput(f"{field.name} in {spec.name} is not a single value")
+        if field.many is not None and not isinstance(value, list):
+            raise InvalidInput(f"{field.many} in {spec.name} is not a list")
+        for each in value if field.many is not None else [value]:
+            _put(values, field, _member(each, field, spec))
     return _complete(values, spec)
 
 
-def _put(values: Values, name: str, written: str, kind: Callable[[str], Any], spec: Spec) -> None:
+def _member(value: Any, field: Field, spec: Spec) -> Any:
+    if isinstance(field.kind, Spec):
+        return _object(value, field.kind)
+    if not isinstance(value, str | bool | int):
+        raise InvalidInput(f"{field.name} in {spec.name} is not a single value")
+    written = str(value).lower() if isinstance(value, bool) else str(value)
+    return _value(field.name, written, field.kind, spec)
+
+
+def _value(name: str, written: str, kind: Callable[[str], Any], spec: Spec) -> Any:
     try:
-        value = kind(written)
+        return kind(written)
     except ValueError as error:
         raise InvalidInput(f"{name} in {spec.name} is {written!r}, not {error}") from None
     except RestoriumError as error:
         raise InvalidInput(f"{name} in {spec.name}: {error.message}", hint=error.hint) from None
-    if value is not None:
-        values[name] = value
+
+
+def _put(values: Values, field: Field, value: Any) -> None:
+    if value is None:
+        return
+    if field.many is None:
+        values[field.name] = value
+    else:
+        values.setdefault(field.name, []).append(value)
 
 
 def _complete(values: Values, spec: Spec) -> Values:

@@ -37,8 +37,9 @@ class Entity:
     """One kind of resource.
 
     plural: its list element. path: of its collection. slot: its place in a query's Entities, if not the plural.
-    vm_bound: whether it has VmDisplayName. roles: who may read it. rows: where it is read from. nulls: members that
-    its JSON has as null. The class's annotated members are its elements, in the order in which they are written.
+    vm_bound: whether it has VmDisplayName. queried: whether the query service knows it. roles: who may read it.
+    rows: where it is read from. nulls: members that its JSON has as null. The class's annotated members are its
+    elements, in the order in which they are written.
     """
 
     type: ClassVar[str]
@@ -46,6 +47,7 @@ class Entity:
     path: ClassVar[str]
     slot: ClassVar[str]
     vm_bound: ClassVar[bool]
+    queried: ClassVar[bool]
     roles: ClassVar[frozenset[Role]] = EVERYONE
     rows: ClassVar[Listing]
     links: ClassVar[Sequence[LinkDeclaration]] = (Alternate(),)
@@ -55,11 +57,18 @@ class Entity:
     queryable: ClassVar[dict[str, Queryable]]
 
     def __init_subclass__(
-        cls, *, plural: str, path: str, slot: str | None = None, vm_bound: bool = False, **options: Any
+        cls,
+        *,
+        plural: str,
+        path: str,
+        slot: str | None = None,
+        vm_bound: bool = False,
+        queried: bool = True,
+        **options: Any,
     ) -> None:
         super().__init_subclass__(**options)
         cls.type, cls.plural, cls.path = cls.__name__, plural, path
-        cls.slot, cls.vm_bound = slot or plural, vm_bound
+        cls.slot, cls.vm_bound, cls.queried = slot or plural, vm_bound, queried
         cls.elements = tuple(_elements(cls))
         cls.queryable = {field.name.lower(): field for field in _fields(cls)}
         _BY_NAME[cls.type] = cls

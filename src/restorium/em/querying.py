@@ -7,7 +7,7 @@ from restorium.catalog.listing import Visibility
 from restorium.em import query
 from restorium.em.call import Answer, Call
 from restorium.em.documents import Collection, Link, Resource, references
-from restorium.em.entity import entities
+from restorium.em.entity import Entity, entities
 from restorium.em.members import Form, Queryable
 from restorium.em.paging import order_of, page_of, paging_info
 from restorium.em.reading import Found, find
@@ -91,7 +91,7 @@ def _query(call: Call) -> Answer:
     if asked.lower() == _TASK.lower():
         found = _tasks(call)
         return _result("Resources", Collection("Tasks", "Tasks", found.items), found.paging)
-    for kind in entities():
+    for kind in _queried():
         if kind.type.lower() == asked.lower():
             break
     else:
@@ -136,14 +136,18 @@ def _tasks(call: Call) -> Found:
 
 def _service(call: Call) -> Answer:
     """Links to the queries that the caller may make."""
-    allowed = [kind.type for kind in entities() if kind.roles & call.logon.account.roles]
+    allowed = [kind.type for kind in _queried() if kind.roles & call.logon.account.roles]
     links = [Link("Down", f"{call.base}/query?type={name}", None, name) for name in sorted([*allowed, _TASK])]
     href = f"{call.base}/querySvc"
     return Answer(200, Resource("QuerySvc", [("Href", href), ("Type", "QueryService")], (), links))
 
 
 def _types() -> str:
-    return ", ".join(sorted([*(kind.type for kind in entities()), _TASK]))
+    return ", ".join(sorted([*(kind.type for kind in _queried()), _TASK]))
+
+
+def _queried() -> list[type[Entity]]:
+    return [kind for kind in entities() if kind.queried]
 
 
 ROUTES = (

@@ -28,11 +28,11 @@ _ID = re.compile(r"(?:task-)?(\d{1,12})", re.IGNORECASE | re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What an operation made: an entity by type, id and name, and what to say of it."""
+    """What an operation made or changed: an entity by type, id and name, None if no one, and what to say of it."""
 
-    kind: str
-    id: UUID
-    name: str
+    kind: str | None
+    id: UUID | None
+    name: str | None
     message: str
 
 

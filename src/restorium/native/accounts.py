@@ -23,6 +23,10 @@ class NewAccount(msgspec.Struct, forbid_unknown_fields=True):
     restore_all: bool = True
 
 
+class NewPassword(msgspec.Struct, forbid_unknown_fields=True):
+    password: str
+
+
 class Account(msgspec.Struct):
     id: UUID
     name: str
@@ -50,8 +54,15 @@ def _remove(call: Call) -> None:
         accounts.remove(connection, call.id)
 
 
+def _set_password(call: Call) -> None:
+    new: NewPassword = call.body
+    with call.engine.database.write() as connection:
+        accounts.set_password(connection, call.id, new.password)
+
+
 OPERATIONS = (
     Operation("GET", "/accounts", _list, ADMINISTRATORS),
     Operation("POST", "/accounts", _add, ADMINISTRATORS, body=NewAccount, status=201),
+    Operation("PUT", "/accounts/{id}/password", _set_password, ADMINISTRATORS, body=NewPassword, status=204),
     Operation("DELETE", "/accounts/{id}", _remove, ADMINISTRATORS, status=204),
 )
