@@ -40,6 +40,7 @@ __all__ = [
     "record_progress",
     "record_task",
     "request_cancel",
+    "running",
     "start_task",
     "task_listing",
     "tasks",
@@ -49,19 +50,23 @@ __all__ = [
 _KIND = "job session"
 
 
-def create(connection: Connection, job_id: UUID, caller: Caller) -> Row:
+def create(
+    connection: Connection, job_id: UUID, caller: Caller, *, retry: bool = False, attempt: int | None = None
+) -> Row:
     """A Starting session of a job, with a Pending task session for each of its VMs.
 
-    Raises NotFound, and Conflict while an earlier session of the job is unfinished.
+    retry: only for the VMs that failed in the job's last session. attempt: of the schedule, if that asks.
+    Raises NotFound, and Conflict while an earlier session of the job is unfinished or if there is nothing to retry.
     """
     job = rows.locked(connection, jobs, "job", job_id)
-    running = connection.execute(
-        sa.select(job_sessions.c.id).where(
-            job_sessions.c.job_id == job_id, job_sessions.c.state != SessionState.STOPPED
-        )
-    ).first()
-    if running is not None:
+    if running(connection, job_id) is not None:
         raise Conflict(f"job {job.name!r} is running already", hint="Wait until its session has stopped.")
+    vms = job_rows.objects(connection, job_id)
+    if retry:
+        failed = _failed(connection, job_id)
+        vms = [vm for vm in vms if (vm.host_id, vm.vm_ref) in failed]
+        if not vms:
+            raise Conflict(f"no VM failed in the last run of job {job.name!r}", hint="Start the job instead.")
     at = now(connection)
     session_id = new_id(connection)
     row = connection.execute(
@@ -75,13 +80,14 @@ def create(connection: Connection, job_id: UUID, caller: Caller) -> Row:
             state=SessionState.STARTING,
             result=SessionResult.NONE,
             progress=0,
-            is_retry=False,
+            is_retry=retry,
+            attempt=attempt,
             requested_by=caller.account,
             cancel_requested=False,
         )
         .returning(*job_sessions.columns)
     ).one()
-    for vm in job_rows.objects(connection, job_id):
+    for vm in vms:
         connection.execute(
             sa.insert(task_sessions).values(
                 id=new_id(connection),
@@ -101,9 +107,35 @@ def create(connection: Connection, job_id: UUID, caller: Caller) -> Row:
     return row
 
 
+def _failed(connection: Connection, job_id: UUID) -> set[tuple[UUID, str]]:
+    """Host and reference of the VMs that failed in the job's last session."""
+    last = (
+        sa.select(job_sessions.c.id)
+        .where(job_sessions.c.job_id == job_id)
+        .order_by(job_sessions.c.created_at.desc(), job_sessions.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = connection.execute(
+        sa.select(task_sessions.c.host_id, task_sessions.c.vm_ref).where(
+            task_sessions.c.job_session_id == last, task_sessions.c.result == SessionResult.FAILED
+        )
+    )
+    return {(row.host_id, row.vm_ref) for row in found}
+
+
 def get(connection: Connection, session_id: UUID) -> Row:
     """Raises NotFound."""
     return rows.get(connection, job_sessions, _KIND, session_id)
+
+
+def running(connection: Connection, job_id: UUID) -> Row | None:
+    """The job's unfinished session; None if it does not run."""
+    return connection.execute(
+        sa.select(job_sessions).where(
+            job_sessions.c.job_id == job_id, job_sessions.c.state != SessionState.STOPPED
+        )
+    ).first()
 
 
 def advance(

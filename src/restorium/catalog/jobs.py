@@ -12,9 +12,12 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of
 from restorium.catalog.surroundings import new_id
-from restorium.catalog.tables import job_objects, jobs, repositories
+from restorium.catalog.tables import job_objects, job_sessions, jobs, repositories
 from restorium.vocabulary.backups import JobType
+from restorium.vocabulary.errors import Conflict, NotFound
 from restorium.vocabulary.hierarchy import Platform
+from restorium.vocabulary.retention import Retention
+from restorium.vocabulary.sessions import SessionState
 
 _KIND = "job"
 
@@ -49,17 +52,68 @@ def add(
     }
     job = rows.add(connection, jobs, _KIND, values)
     for position, vm in enumerate(vms):
-        connection.execute(
-            sa.insert(job_objects).values(
-                id=new_id(connection),
-                job_id=job.id,
-                host_id=vm.host_id,
-                vm_ref=vm.vm_ref,
-                vm_name=vm.vm_name,
-                position=position,
-            )
-        )
+        _insert(connection, job.id, vm, position)
     return job
+
+
+def describe(
+    connection: Connection, job_id: UUID, *, name: str | None = None, description: str | None = None
+) -> None:
+    """Change a job's name or description; what is None stays. Raises NotFound, InvalidInput, Conflict."""
+    values: dict[str, str] = {}
+    if name is not None:
+        values["name"] = rows.named(_KIND, name)
+    if description is not None:
+        values["description"] = description
+    if values:
+        rows.change(connection, jobs, _KIND, job_id, values)
+
+
+def retain(connection: Connection, job_id: UUID, retention: Retention | None) -> None:
+    """Set how long a job's restore points are kept; None: for good. Raises NotFound."""
+    kept = (None, None, None) if retention is None else (retention.by, retention.points, retention.days)
+    values = dict(zip(("retain_by", "retain_points", "retain_days"), kept, strict=True))
+    rows.change(connection, jobs, _KIND, job_id, values)
+
+
+def retention_of(job: Row) -> Retention | None:
+    """How long the job's restore points are kept; None: for good."""
+    return None if job.retain_by is None else Retention(job.retain_by, job.retain_points, job.retain_days)
+
+
+def add_object(connection: Connection, job_id: UUID, vm: JobVm) -> Row:
+    """Let a job protect one more VM. Raises NotFound, and Conflict if it does already."""
+    job = rows.locked(connection, jobs, _KIND, job_id)
+    known = objects(connection, job_id)
+    if any((each.host_id, each.vm_ref) == (vm.host_id, vm.vm_ref) for each in known):
+        raise Conflict(f"job {job.name!r} has the VM {vm.vm_name!r} already")
+    return _insert(connection, job_id, vm, known[-1].position + 1 if known else 0)
+
+
+def remove_object(connection: Connection, job_id: UUID, object_id: UUID) -> None:
+    """Let a job protect one VM less; its restore points stay. Raises NotFound, and Conflict for the last one."""
+    job = rows.locked(connection, jobs, _KIND, job_id)
+    known = objects(connection, job_id)
+    if object_id not in {each.id for each in known}:
+        raise NotFound(f"job {job.name!r} has no object {object_id}")
+    if len(known) == 1:
+        raise Conflict(f"job {job.name!r} has no other VM", hint="Add another VM first, or delete the job.")
+    connection.execute(sa.delete(job_objects).where(job_objects.c.id == object_id))
+
+
+def _insert(connection: Connection, job_id: UUID, vm: JobVm, position: int) -> Row:
+    return connection.execute(
+        sa.insert(job_objects)
+        .values(
+            id=new_id(connection),
+            job_id=job_id,
+            host_id=vm.host_id,
+            vm_ref=vm.vm_ref,
+            vm_name=vm.vm_name,
+            position=position,
+        )
+        .returning(*job_objects.columns)
+    ).one()
 
 
 def get(connection: Connection, job_id: UUID) -> Row:
@@ -80,7 +134,21 @@ def list_all(connection: Connection) -> Sequence[Row]:
 
 
 def remove(connection: Connection, job_id: UUID) -> None:
-    """Remove a job and its sessions; its backups stay, without a job. Raises NotFound."""
+    """Remove a job and its sessions; its backups stay, without a job.
+
+    Raises NotFound, and Conflict while it runs or another job runs after it.
+    """
+    job = rows.locked(connection, jobs, _KIND, job_id)
+    unfinished = sa.select(job_sessions.c.id).where(
+        job_sessions.c.job_id == job_id, job_sessions.c.state != SessionState.STOPPED
+    )
+    if connection.execute(unfinished).first() is not None:
+        raise Conflict(f"job {job.name!r} is running", hint="Stop it first.")
+    follower = connection.execute(sa.select(jobs.c.name).where(jobs.c.after_job_id == job_id)).first()
+    if follower is not None:
+        raise Conflict(
+            f"job {follower.name!r} runs after job {job.name!r}", hint="Change that job's schedule first."
+        )
     rows.remove(connection, jobs, _KIND, job_id)
 
 

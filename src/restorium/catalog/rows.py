@@ -53,6 +53,19 @@ def add(connection: Connection, table: sa.Table, kind: str, values: Mapping[str,
         ) from None
 
 
+def change(connection: Connection, table: sa.Table, kind: str, key: UUID, values: Mapping[str, Any]) -> None:
+    """Set columns of a row. Raises NotFound, and Conflict if its new name is taken."""
+    try:
+        with connection.begin_nested():
+            found = connection.execute(sa.update(table).where(table.c.id == key).values(dict(values)))
+    except IntegrityError:
+        raise Conflict(
+            f"a {kind} named {values.get('name')!r} exists already", hint="Choose another name."
+        ) from None
+    if not found.rowcount:
+        raise NotFound(f"there is no {kind} {key}")
+
+
 def remove(connection: Connection, table: sa.Table, kind: str, key: UUID) -> None:
     """Delete a row. Raises NotFound, and Conflict if others still refer to it."""
     try:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from restorium.catalog.types import Guid, Instant, Ordered
 from restorium.vocabulary.backups import Algorithm, BackupFileType, JobType, PointType
 from restorium.vocabulary.hierarchy import Platform
+from restorium.vocabulary.retention import RetainBy
 from restorium.vocabulary.sessions import (
     RestoreKind,
     RestorePhase,
@@ -86,8 +87,17 @@ jobs = sa.Table(
     sa.Column("schedule_configured", sa.Boolean, nullable=False),
     sa.Column("schedule_enabled", sa.Boolean, nullable=False),
     sa.Column("next_run", Instant),
+    sa.Column("schedule", sa.JSON(none_as_null=True)),
+    sa.Column("after_job_id", Guid, index=True),
+    sa.Column("retry_attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("retain_by", Ordered(RetainBy)),
+    sa.Column("retain_points", sa.Integer),
+    sa.Column("retain_days", sa.Integer),
     sa.Column("created_at", Instant, nullable=False),
 )
+"""``next_run`` is the retry numbered ``retry_attempt``, a regular run if that is 0. ``after_job_id`` is the job of the
+schedule after which it runs. Without ``retain_by`` everything is kept.
+"""
 
 job_objects = sa.Table(
     "job_objects",
@@ -177,6 +187,7 @@ job_sessions = sa.Table(
     sa.Column("result", Ordered(SessionResult), nullable=False),
     sa.Column("progress", sa.Integer, nullable=False),
     sa.Column("is_retry", sa.Boolean, nullable=False),
+    sa.Column("attempt", sa.Integer),
     sa.Column("reason_code", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Column("hint", sa.Text),
@@ -186,6 +197,15 @@ job_sessions = sa.Table(
     sa.Index("ix_job_sessions_created_at", "created_at", "id"),
     sa.Index("ix_job_sessions_state", "state", "created_at", "id"),
 )
+"""One run of a job. ``attempt``: 0 of a run by schedule, n of its nth retry, nothing of what somebody asked for."""
+
+expired_manifests = sa.Table(
+    "expired_manifests",
+    metadata,
+    sa.Column("repository_id", Guid, sa.ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("vault_point", sa.Text, primary_key=True),
+)
+"""Manifests that no restore point names any more and that are still to be removed from their repository."""
 
 task_sessions = sa.Table(
     "task_sessions",

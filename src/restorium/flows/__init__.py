@@ -18,4 +18,5 @@ the engine.
 """
 
 import restorium.flows.backup
-import restorium.flows.restore  # noqa: F401
+import restorium.flows.restore
+import restorium.flows.schedule  # noqa: F401

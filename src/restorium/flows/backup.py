@@ -13,24 +13,53 @@ from uuid import UUID
 
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import job_sessions, jobs
+from restorium.catalog import job_sessions, jobs, schedules
 from restorium.catalog.listing import Row
 from restorium.flows.backing_up import BackingUp, plan
 from restorium.flows.capturing import Captured
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.sessions import CANCELLED, Outcome, SessionFlows
+from restorium.vocabulary.errors import Conflict
 from restorium.vocabulary.restore import Caller
 from restorium.vocabulary.sessions import SessionResult, SessionState
 
+SCHEDULE = Caller("the schedule")
+"""Who asks for the runs that no person asks for."""
 
-def start(engine: Engine, job_id: UUID, caller: Caller) -> UUID:
+
+def start(engine: Engine, job_id: UUID, caller: Caller, *, retry: bool = False) -> UUID:
     """Run a job now; gives the id of its session, at once. The run itself outlives the process.
 
-    Raises NotFound, and Conflict while the job runs.
+    retry: only the VMs that failed in the last run. Raises NotFound, and Conflict while the job runs or if there is
+    nothing to retry.
     """
     with engine.database.write() as connection:
-        session = job_sessions.create(connection, job_id, caller)
+        session = job_sessions.create(connection, job_id, caller, retry=retry)
+    _sessions.begin(engine, session)
+    session_id: UUID = session.id
+    return session_id
+
+
+def start_due(engine: Engine, job: Row) -> UUID | None:
+    """Make the run that ``schedules.due`` told of; gives the id of its session.
+
+    None if somebody else has made it, if the job still runs, which its session then tells, or if a retry has nothing
+    left to do.
+    """
+    with engine.database.write() as connection:
+        attempt = schedules.claim(connection, job)
+        if attempt is None:
+            return None
+        unfinished = job_sessions.running(connection, job.id)
+        try:
+            session = job_sessions.create(connection, job.id, SCHEDULE, retry=attempt > 0, attempt=attempt)
+        except Conflict as refusal:
+            schedule = schedules.of(job)
+            if unfinished is not None and schedule is not None and schedule.continuous is None:
+                told = f"The run due at {job.next_run:%Y-%m-%d %H:%M} UTC was left out: {refusal.message}."
+                job_sessions.add_event(connection, unfinished.id, "warning", told)
+            return None
     _sessions.begin(engine, session)
     session_id: UUID = session.id
     return session_id
@@ -80,7 +109,7 @@ def _repository_of(connection: Connection, session: Row) -> UUID:
 
 
 def _stop(connection: Connection, session_id: UUID, outcome: Outcome) -> None:
-    job_sessions.advance(
+    session = job_sessions.advance(
         connection,
         session_id,
         SessionState.STOPPED,
@@ -95,6 +124,7 @@ def _stop(connection: Connection, session_id: UUID, outcome: Outcome) -> None:
         job_sessions.end_task(
             connection, task.id, SessionResult.FAILED, reason_code=outcome.reason_code, reason=outcome.reason
         )
+    schedules.run_ended(connection, session)
 
 
 _sessions = SessionFlows(
