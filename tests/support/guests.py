@@ -1,0 +1,111 @@
+"""Disk images with file systems in them, made by the tools that guests use, without root and without mounts."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+MIB = 1 << 20
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def run(program: str, *arguments: object, stdin: str | None = None) -> None:
+    subprocess.run(
+        [program, *map(str, arguments)],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PATH": _PATH, "MTOOLS_SKIP_CHECK": "1"},
+        input=None if stdin is None else stdin.encode(),
+    )
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """A tree of files in ``folder``; gives their content by path. All its names can be on any file system."""
+    source = random.Random(7)
+    content = {
+        "readme.txt": b"hello\n",
+        "Empty": b"",
+        "Large file.bin": source.randbytes(2 * MIB + 17),
+        "docs/grüße ☃.txt": b"snow",
+        "docs/deep/deeper/deepest/end.dat": source.randbytes(70_000),
+    }
+    content |= {f"many/file-{number:03}": str(number).encode() for number in range(250)}
+    for path, data in content.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    return content
+
+
+def make(kind: str, folder: Path, image: Path, size_mib: int = 64) -> Path:
+    """A file system ``kind`` with all that is in ``folder``, as a whole disk."""
+    with image.open("wb") as file:
+        file.truncate(max(size_mib, {"xfs": 300, "btrfs": 128}.get(kind, 0)) * MIB)
+    match kind:
+        case "ext2" | "ext3" | "ext4":
+            options = ["-b", 1024] if kind == "ext2" else []
+            run(f"mkfs.{kind}", "-q", "-F", *options, "-d", folder, image)
+        case "xfs":
+            run("mkfs.xfs", "-q", "-p", _prototype(folder, image.with_suffix(".proto")), image)
+        case "btrfs":
+            run("mkfs.btrfs", "-q", "--rootdir", folder, image)
+        case "fat12" | "fat16" | "fat32":
+            sectors = {"fat12": 64, "fat16": 4, "fat32": 1}[kind]
+            run("mkfs.fat", "-F", kind.removeprefix("fat"), "-s", sectors, image)
+            run("mcopy", "-s", "-i", image, *sorted(folder.iterdir()), "::")
+        case "ntfs":
+            _ntfs(folder, image)
+    return image
+
+
+def partitioned(image: Path, table: str, parts: list[Path]) -> Path:
+    """A disk with these file systems in partitions. table: ``dos`` or ``gpt``."""
+    start, script = MIB, [f"label: {table}"]
+    for part in parts:
+        script.append(f"start={start // 512}, size={part.stat().st_size // 512}")
+        start += part.stat().st_size
+    with image.open("wb") as file:
+        file.truncate(start + MIB)
+    run("sfdisk", image, stdin="\n".join(script) + "\n")
+    start = MIB
+    for part in parts:
+        run("dd", f"if={part}", f"of={image}", "bs=1M", f"seek={start // MIB}", "conv=notrunc,sparse")
+        start += part.stat().st_size
+    return image
+
+
+def _prototype(folder: Path, proto: Path) -> Path:
+    """The tree in mkfs.xfs's own language, which knows no names with spaces: they are left out."""
+    lines = ["-", "0 0", "d--755 0 0"]
+
+    def add(below: Path) -> None:
+        for path in sorted(below.iterdir()):
+            if path.is_symlink():
+                lines.append(f"{path.name} l--777 0 0 {path.readlink()}")
+            elif path.is_dir():
+                lines.append(f"{path.name} d--755 0 0")
+                add(path)
+                lines.append("$")
+            elif path.is_fifo():
+                lines.append(f"{path.name} p--644 0 0")
+            elif " " not in path.name:
+                lines.append(f"{path.name} ---644 0 0 {path}")
+
+    add(folder)
+    lines.append("$")
+    proto.write_text("\n".join(lines) + "\n")
+    return proto
+
+
+def _ntfs(folder: Path, image: Path) -> None:
+    run("mkntfs", "-q", "-F", "-f", image)
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            run("ntfscp", "-q", image, path, path.name)
+
+
+def copy(source: Path, target: Path) -> Path:
+    return Path(shutil.copyfile(source, target))
