@@ -13,8 +13,11 @@ from dissect.util.stream import RunlistStream
 from restorium.guest.entries import Facts, Kind
 from restorium.guest.posix import instant
 from restorium.guest.source import Region
+from restorium.vocabulary.errors import DataCorrupt
 
 _DIRECT = 12
+_INSIDE = 60
+_KINDS = {1: Kind.FILE, 2: Kind.FOLDER, 7: Kind.LINK}
 
 
 class Ext:
@@ -27,11 +30,28 @@ class Ext:
         self._fs = ExtFS(region)
 
     def children(self, folder: int) -> Iterator[tuple[str, Kind, int]]:
+        """As dissect lists a folder, but for what it passes over: the last inode, and the rest of a damaged block."""
         inode = self._inode(folder)
-        # Only the type in the entry itself: asking the inode for it would read one block a name.
-        for entry in inode.iterdir():
-            kind = Kind.of_mode(entry.filetype)
-            yield entry.filename, kind, entry.inum
+        block_size, stream = self._fs.block_size, self.open(folder)
+        for _ in range(-(-inode.size // block_size)):
+            block = stream.read(block_size)
+            place = 0
+            while place + 8 <= len(block):
+                number, length, name_length, kind = struct.unpack_from("<IHBB", block, place)
+                if length in (0, 65535) and block_size == 65536:
+                    length = block_size
+                if length < 8 or place + length > block_size:
+                    raise DataCorrupt(f"a folder has an entry of {length} bytes")
+                if number and name_length:
+                    name = block[place + 8 : place + 8 + name_length].decode(errors="surrogateescape")
+                    yield name, self._kind(kind, number), number
+                place += length
+
+    def _kind(self, written: int, number: int) -> Kind:
+        """From the entry, for asking the inode would read a block a name; file systems of old have it only there."""
+        if self._fs.sb.s_feature_incompat & c_ext.EXT2_FEATURE_INCOMPAT_FILETYPE and written:
+            return _KINDS.get(written, Kind.OTHER)
+        return Kind.of_mode(self._inode(number).inode.i_mode)
 
     def identity(self, folder: int) -> int:
         return folder
@@ -49,12 +69,13 @@ class Ext:
 
     def open(self, file: int) -> Any:
         inode = self._inode(file)
-        inline = inode.inode.i_flags & c_ext.EXT4_INLINE_DATA_FL or Kind.of_mode(inode.filetype) is Kind.LINK
-        if inline and inode.size >= 60 and inode.inode.i_flags & c_ext.EXT4_INLINE_DATA_FL:
-            raise NotImplementedError("inline data beside the inode")
-        if inode.inode.i_flags & c_ext.EXT4_ENCRYPT_FL:
+        kind, flags = Kind.of_mode(inode.inode.i_mode), inode.inode.i_flags
+        if flags & c_ext.EXT4_ENCRYPT_FL:
             raise NotImplementedError("encrypted files")
-        if inode.inode.i_flags & c_ext.EXT4_EXTENTS_FL or (inline and inode.size < 60):
+        if flags & c_ext.EXT4_INLINE_DATA_FL and (kind is not Kind.FILE or inode.size >= _INSIDE):
+            raise NotImplementedError("folders and larger files inside inodes")
+        inside = flags & c_ext.EXT4_INLINE_DATA_FL or (kind is Kind.LINK and inode.size < _INSIDE)
+        if inside or flags & c_ext.EXT4_EXTENTS_FL:
             return inode.open()
         return RunlistStream(self._fs.fh, self._mapped(inode), inode.size, self._fs.block_size)
 

@@ -14,6 +14,7 @@ from restorium.guest.source import Region
 from restorium.vocabulary.errors import DataCorrupt
 
 _MARK_BITS = {12: 12, 16: 16, 32: 28}
+_MOST_FOLDER_BYTES = 65536 * 32
 _LOWER_BASE, _LOWER_EXTENSION = 0x08, 0x10
 
 
@@ -39,6 +40,8 @@ class Fat:
         self.root = self._fs.root
 
     def children(self, folder: Any) -> Iterator[tuple[str, Kind, Any]]:
+        if folder.size > _MOST_FOLDER_BYTES:
+            raise DataCorrupt(f"a folder of {folder.size} bytes is larger than folders are")
         for entry in folder.iterdir():
             if not entry.is_volume_id():
                 kind = Kind.FOLDER if entry.is_directory() else Kind.FILE
