@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 _KIND = "restore session"
+_NAMES = {
+    RestoreKind.VM: "{vm}@{at:%Y-%m-%d %H:%M:%S}",
+    RestoreKind.FILE_LEVEL: "FLR_[{vm}]@{at:%Y-%m-%d %H:%M:%S}",
+}
 
 
 def create(
@@ -62,7 +66,7 @@ def create(
     at = now(connection)
     values = {
         "id": new_id(connection),
-        "name": f"{point.vm_name}@{at:%Y-%m-%d %H:%M:%S}",
+        "name": _NAMES[kind].format(vm=point.vm_name, at=at),
         "job_type": kind,
         "created_at": at,
         "state": SessionState.STARTING,
@@ -174,8 +178,12 @@ def cancel_requested(connection: Connection, session_id: UUID) -> bool:
 
 
 def unfinished(connection: Connection) -> Sequence[Row]:
-    """Sessions that are not Stopped, oldest first."""
-    return sessions.unfinished(connection, restore_sessions)
+    """Restores of VMs that are not Stopped, oldest first. Those of files are mounts, and have no flow."""
+    return [
+        session
+        for session in sessions.unfinished(connection, restore_sessions)
+        if session.job_type is RestoreKind.VM
+    ]
 
 
 def _spec_json(spec: RestoreSpec) -> dict[str, Any]:

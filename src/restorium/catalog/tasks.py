@@ -51,8 +51,13 @@ def finish(
     related_kind: str | None = None,
     related_id: UUID | None = None,
     related_name: str | None = None,
+    related_rel: str | None = None,
+    related_path: str | None = None,
 ) -> Row:
-    """Finish a task: its outcome, and what it made or touched. Raises NotFound if it has been deleted."""
+    """Finish a task: its outcome, and what it made or touched, by id or by path.
+
+    Raises NotFound if it has been deleted.
+    """
     row = connection.execute(
         sa.update(tasks)
         .where(_is(logon, number))
@@ -63,6 +68,8 @@ def finish(
             related_kind=related_kind,
             related_id=related_id,
             related_name=related_name,
+            related_rel=related_rel,
+            related_path=related_path,
         )
         .returning(*tasks.columns)
     ).one_or_none()

@@ -47,7 +47,10 @@ class RestoreKind(StrEnum):
 
 
 class RestorePhase(StrEnum):
-    """What a restore is doing, in order; finer than its state and shown by the native API alone."""
+    """What a restore is doing, in order; finer than its state and shown by the native API alone.
+
+    Files are restored from a mount, which is the one phase of theirs between ``queued`` and ``done``.
+    """
 
     QUEUED = "queued"
     PREFLIGHT = "preflight"
@@ -56,6 +59,7 @@ class RestorePhase(StrEnum):
     VERIFYING = "verifying"
     FINALISING = "finalising"
     DONE = "done"
+    MOUNTED = "mounted"
 
 
 _NEXT: dict[SessionState, frozenset[SessionState]] = {

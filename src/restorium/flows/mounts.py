@@ -1,0 +1,108 @@
+"""File-level restore: mounting a restore point, reading from the mount, unmounting.
+
+A mount is a row in the catalog and nothing else: any process reads it, and a restart leaves it where it is. Its
+restore session is Working from the mount to its end. It ends when it is unmounted, cancelled, or when its logon
+session ends by a logout or by idling; what did not see to that at once is seen to at the next heartbeat.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy.engine import Connection
+
+from restorium.catalog import logons, mounts, restore_sessions
+from restorium.catalog.listing import Row
+from restorium.catalog.logons import Logon
+from restorium.flows.durable import StepFailed
+from restorium.flows.engine import Engine
+from restorium.flows.guests import guest_of
+from restorium.guest import Guest
+from restorium.vocabulary.errors import Cancelled
+from restorium.vocabulary.restore import Caller, RestoreSpec
+from restorium.vocabulary.sessions import RestoreKind, RestorePhase, SessionResult, SessionState
+
+
+def mount(engine: Engine, logon: Logon, point: Row, caller: Caller) -> Row:
+    """Mount a restore point, a row of points.vm_listing, for a logon session; gives the mount.
+
+    What fails is in the restore session too. Raises NotAuthenticated if the logon session has ended, Unsupported if
+    no file system is found, DataCorrupt, ChunkMissing, StorageUnavailable.
+    """
+    with engine.database.write() as connection:
+        session = restore_sessions.create(
+            connection, point=point, spec=RestoreSpec(point.id), caller=caller, kind=RestoreKind.FILE_LEVEL
+        )
+        restore_sessions.advance(connection, session.id, SessionState.WORKING)
+        restore_sessions.enter_phase(connection, session.id, RestorePhase.MOUNTED)
+        restore_sessions.assign(connection, session.id, engine.worker_id)
+        made = mounts.create(connection, logon, point.id, session.id)
+    try:
+        volumes = ", ".join(guest_of(engine, point.id).volumes)
+    except Exception as error:
+        with engine.database.write() as connection:
+            _end(connection, session.id, StepFailed.of(error))
+        raise
+    tell(engine, session.id, f"Mounted for {caller.account}: {volumes}")
+    return made
+
+
+def opened(engine: Engine, mounted: Row) -> Guest:
+    """What a mount shows. Raises as ``guests.guest_of``."""
+    return guest_of(engine, mounted.vm_restore_point_id)
+
+
+def unmount(engine: Engine, mounted: Row) -> None:
+    """End a mount, whose restore session becomes a Success. Ending it twice is no error."""
+    with engine.database.write() as connection:
+        _end(connection, mounted.session_id)
+
+
+def tell(engine: Engine, session_id: UUID, message: str) -> None:
+    """Note in the restore session of a mount what was done with it."""
+    with engine.database.write() as connection:
+        restore_sessions.add_event(connection, session_id, "info", message)
+
+
+def end_forsaken(engine: Engine) -> None:
+    """Close the restore sessions of mounts whose logon session has ended, and those that were cancelled."""
+    with engine.database.read() as connection:
+        if not mounts.to_end(connection):
+            return
+    with engine.database.write() as connection:
+        for session in mounts.to_end(connection):
+            asked = Cancelled("the mount was ended by request") if session.cancel_requested else None
+            _end(connection, session.id, None if asked is None else StepFailed.of(asked))
+
+
+def _end(connection: Connection, session_id: UUID, failure: StepFailed | None = None) -> None:
+    mounts.remove(connection, session_id)
+    if restore_sessions.get(connection, session_id).state is SessionState.STOPPED:
+        return
+    restore_sessions.advance(
+        connection,
+        session_id,
+        SessionState.STOPPED,
+        result=SessionResult.SUCCESS if failure is None else SessionResult.FAILED,
+        reason_code=None if failure is None else failure.code,
+        reason=None if failure is None else failure.message,
+        hint=None if failure is None else failure.hint,
+    )
+    told = "The mount ended." if failure is None else f"The mount ended with Failed: {failure.message}"
+    level = "info" if failure is None else "error"
+    restore_sessions.add_event(connection, session_id, level, told)
+
+
+class _Mounts:
+    """The engine's care for mounts, with every heartbeat."""
+
+    def reconcile(self, engine: Engine) -> None:
+        with engine.database.read() as connection:
+            mounted = mounts.any_open(connection)
+        if mounted:
+            with engine.database.write() as connection:
+                logons.sweep(connection, engine.settings.em.logon_idle)
+        end_forsaken(engine)
+
+
+Engine.register(_Mounts())
