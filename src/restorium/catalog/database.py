@@ -35,6 +35,7 @@ class Database:
     def __init__(self, pair: Engines, clock: Clock) -> None:
         surroundings = {CLOCK: clock, GUARD: CredentialGuard(clock)}
         self.clock = clock
+        self.reads_wait_for_nobody = pair.local
         self._engines = pair
         self._reader = pair.reader.execution_options(**surroundings)
         self._writer = pair.writer.execution_options(**surroundings)

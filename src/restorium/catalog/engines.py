@@ -26,11 +26,15 @@ _HINT = "Use sqlite:///path/to/file or postgresql+psycopg://user:password@host/n
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """``reader`` for snapshots, ``writer`` for transactions; ``shown`` is the URL without its password."""
+    """``reader`` for snapshots, ``writer`` for transactions; ``shown`` is the URL without its password.
+
+    local: a read waits for nobody, since the database is a file of this machine.
+    """
 
     reader: Engine
     writer: Engine
     shown: str
+    local: bool
 
     def dispose(self) -> None:
         self.reader.dispose()
@@ -59,7 +63,7 @@ def _sqlite(url: URL) -> Engines:
     sa.event.listen(writer, "connect", _prepare)
     sa.event.listen(reader, "begin", _begin)
     sa.event.listen(writer, "begin", _begin_immediate)
-    return Engines(reader, writer, url.render_as_string())
+    return Engines(reader, writer, url.render_as_string(), local=True)
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -94,4 +98,4 @@ def _postgresql(url: URL) -> Engines:
         url, pool_size=10, max_overflow=20, pool_timeout=_WAIT_SECONDS, pool_pre_ping=True
     )
     reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return Engines(reader, writer, url.render_as_string())
+    return Engines(reader, writer, url.render_as_string(), local=False)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from restorium.catalog.filters import AllOf, AnyOf, Compare, Filter, Special, condition, folding
+from restorium.catalog.prepared import Prepared
 from restorium.catalog.rows import Row
 from restorium.catalog.types import Guid
 from restorium.catalog.visibility import ACCOUNT, Visibility
@@ -52,8 +53,8 @@ class Listing:
 
     def one(self, connection: Connection, key: UUID, visible: Visibility) -> Row | None:
         """The row of that id; None if there is none or ``visible`` hides it."""
-        statement = self._one if self._whole(visible) else self._one_cut
-        return connection.execute(statement, self._parameters(visible) | {"key": key}).one_or_none()
+        prepared = self._one if self._whole(visible) else self._one_cut
+        return prepared.one_or_none(connection, self._parameters(visible) | {"key": key})
 
     def page(
         self,
@@ -94,12 +95,16 @@ class Listing:
         )
 
     @cached_property
-    def _one(self) -> sa.Select[Any]:
+    def _by_key(self) -> sa.Select[Any]:
         return self._all.where(self.columns["id"] == sa.bindparam("key", type_=Guid))
 
     @cached_property
-    def _one_cut(self) -> sa.Select[Any]:
-        return self._one if self._cut is None else self._one.where(self._cut)
+    def _one(self) -> Prepared:
+        return Prepared(self._by_key)
+
+    @cached_property
+    def _one_cut(self) -> Prepared:
+        return self._one if self._cut is None else Prepared(self._by_key.where(self._cut))
 
     def _whole(self, visible: Visibility) -> bool:
         return self._cut is None or visible.account_id is None

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from restorium.catalog.accounts import Account
+from restorium.catalog.prepared import Prepared
 from restorium.catalog.surroundings import new_id, now
 from restorium.catalog.tables import account_roles, accounts, logon_sessions
 from restorium.vocabulary.roles import Role
@@ -47,7 +48,7 @@ def open(connection: Connection, account_id: UUID) -> UUID:
 
 def find(connection: Connection, token: UUID, idle: timedelta) -> Logon | None:
     """The session of that token with its account, unless it has idled for longer than ``idle``."""
-    rows = connection.execute(_FIND, {"token": _hash(token)}).all()
+    rows = _FIND.all(connection, {"token": _hash(token)})
     if not rows:
         return None
     row = rows[0]
@@ -84,7 +85,7 @@ def _hash(token: UUID) -> bytes:
     return hashlib.sha256(token.bytes).digest()
 
 
-_FIND = (
+_FIND = Prepared(
     sa.select(
         *logon_sessions.columns,
         accounts.c.name,

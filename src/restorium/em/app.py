@@ -5,19 +5,21 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 import structlog
 from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from restorium.catalog.logons import Logon
 from restorium.em import as_json, as_xml, logon, querying, reading, resources, tasks
 from restorium.em.call import Answer, Call, Request
 from restorium.em.errors import refusal, told
+from restorium.em.logon import LoggedOn
 from restorium.em.negotiation import Media, accepted
 from restorium.em.origin import Origin
-from restorium.em.routing import Route, Router
+from restorium.em.routing import Place, Route, Router
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import AccessDenied, InvalidInput, RestoriumError
 
@@ -41,12 +43,16 @@ def create(engine: Engine) -> ASGIApp:
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """An answer as bytes: ``first`` is its beginning, ``rest`` what follows; None if that was all."""
+    """An answer as bytes: ``first`` is its beginning, ``rest`` what follows; None if that was all.
+
+    due: the logon session whose use is to be noted once the answer is sent.
+    """
 
     status: int
     headers: Mapping[str, str]
     first: bytes
     rest: Iterator[bytes] | None = None
+    due: Logon | None = None
 
 
 class _Face:
@@ -63,8 +69,20 @@ class _Face:
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
         body = await _body(headers, receive, self._engine.settings.em.max_body_bytes)
-        rendered = await to_thread.run_sync(self._render, scope, headers, body)
+        if self._is_brief(scope):
+            rendered = self._render(scope, headers, body)
+        else:
+            rendered = await to_thread.run_sync(self._render, scope, headers, body)
         await _send(rendered, scope["method"], send)
+        if rendered.due is not None:
+            await to_thread.run_sync(logon.touch, self._engine, rendered.due)
+
+    def _is_brief(self, scope: Scope) -> bool:
+        """Whether handing the request to a thread and back would take longer than answering it."""
+        if not self._engine.database.reads_wait_for_nobody or scope["method"] != "GET":
+            return False
+        place = self._router.find(_segments(scope))
+        return place is not None and all(route.brief for route in place.routes.get("GET", {}).values())
 
     def _render(self, scope: Scope, headers: Mapping[str, str], body: bytes | None) -> _Rendered:
         media = accepted(headers.get("accept"))
@@ -79,7 +97,8 @@ class _Face:
                     f"the body is larger than {self._engine.settings.em.max_body_bytes} bytes",
                     hint="Send a smaller one.",
                 )
-            return self._written(self._answer(self._request(scope, headers, body)), media)
+            answer, due = self._answer(self._request(scope, headers, body))
+            return replace(self._written(answer, media), due=due)
         except RestoriumError as error:
             return self._written(told(error), media)
         except Exception:  # noqa: BLE001  the client gets the interface's error document, the log the rest
@@ -90,7 +109,6 @@ class _Face:
         address = scope["client"][0] if scope.get("client") else ""
         server = tuple(scope.get("server") or ("localhost", 0))
         base = self._origin.base(headers, scope["scheme"], address, (server[0], server[1]))
-        segments = [segment for segment in scope["path"].split("/") if segment]
         query = scope["query_string"].decode("latin-1")
         try:
             given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
@@ -98,13 +116,21 @@ class _Face:
             raise InvalidInput("the query is not UTF-8, or has over 100 parameters") from None
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         parameters = {name.lower(): value for name, value in given}
-        return Request(method, base, tuple(segments[1:]), parameters, headers, body, address)
+        return Request(method, base, _segments(scope), parameters, headers, body, address)
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> tuple[Answer, Logon | None]:
+        """The answer, and the logon session whose use is to be noted."""
         place = self._router.find(request.segments)
         if place is not None and request.method in place.open:
-            return place.open[request.method](request)
+            return place.open[request.method](request), None
         who = logon.authenticate(self._engine, request)
+        due = who.logon if who.logon.due else None
+        try:
+            return self._for(who, place, request), due
+        except RestoriumError as error:
+            return told(error), due
+
+    def _for(self, who: LoggedOn, place: Place | None, request: Request) -> Answer:
         if place is None:
             return refusal(404, f"{request.path} names nothing of this interface. Check the path.")
         if request.method not in place.routes:
@@ -129,6 +155,11 @@ class _Face:
         if len(first) < _WHOLE_BYTES:
             return _Rendered(answer.status, headers, first)
         return _Rendered(answer.status, headers, first, chunks)
+
+
+def _segments(scope: Scope) -> tuple[str, ...]:
+    """The path below ``/api``, without empty segments."""
+    return tuple([segment for segment in scope["path"].split("/") if segment][1:])
 
 
 def _route(request: Request, routes: Mapping[str | None, Route]) -> Route:

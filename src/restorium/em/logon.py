@@ -99,7 +99,9 @@ def log_on(engine: Engine, router: Router, request: Request) -> Answer:
 
 
 def authenticate(engine: Engine, request: Request) -> LoggedOn:
-    """Who sends the request, by cookie or header; the cookie wins. Raises NotAuthenticated."""
+    """Who sends the request, by cookie or header; the cookie wins. Whoever serves it has to ``touch`` a logon that is
+    due. Raises NotAuthenticated.
+    """
     given = _cookie(request) or request.headers.get(HEADER.lower())
     if given is None:
         raise NotAuthenticated("the request carries no session", hint=_HINT)
@@ -112,10 +114,13 @@ def authenticate(engine: Engine, request: Request) -> LoggedOn:
         logon = logons.find(connection, token, idle)
     if logon is None:
         raise NotAuthenticated("the session is unknown or has idled for too long", hint=_HINT)
-    if logon.due:
-        with engine.database.write() as connection:
-            logons.touch(connection, logon)
     return LoggedOn(token, logon)
+
+
+def touch(engine: Engine, logon: logons.Logon) -> None:
+    """Note that a logon session is in use."""
+    with engine.database.write() as connection:
+        logons.touch(connection, logon)
 
 
 def add_routes(engine: Engine, router: Router) -> None:

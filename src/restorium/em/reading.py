@@ -32,8 +32,8 @@ def routes() -> Iterator[Route]:
     """The routes that follow from the declarations."""
     for kind in entities():
         path = f"/{kind.path}"
-        yield Route("GET", path, kind.roles, partial(_list, kind))
-        yield Route("GET", f"{path}/{{ID}}", kind.roles, partial(_one, kind))
+        yield Route("GET", path, kind.roles, partial(listed, kind))
+        yield Route("GET", f"{path}/{{ID}}", kind.roles, partial(_one, kind), brief=True)
         for down in kind.lists():
             roles = down.roles if down.roles is not None else _both(kind, down)
             yield Route("GET", f"{path}/{{ID}}/{down.path}", roles, _below(kind, down))
@@ -84,7 +84,8 @@ def _shown(kind: type[Entity], row: Row, view: View, form: Form) -> Resource:
     return kind.shown(row, view) if form is Form.ENTITY else kind.reference(row, view)
 
 
-def _list(kind: type[Entity], call: Call, restriction: Filter | None = None) -> Answer:
+def listed(kind: type[Entity], call: Call, restriction: Filter | None = None) -> Answer:
+    """The list document of entities, of those that ``restriction`` leaves. Raises as ``find`` does."""
     found = find(call, kind, restriction)
     if call.form is Form.ENTITY:
         return Answer(200, Collection(kind.plural, kind.plural, found.items, found.paging))
@@ -110,7 +111,7 @@ def _below(kind: type[Entity], down: Down) -> Handler:
         if down.target is None:
             return Answer(200, _nothing(call, down))
         restriction = Compare(down.column, "==", getattr(row, down.own))
-        return _list(entity(down.target), call, restriction)
+        return listed(entity(down.target), call, restriction)
 
     return serve
 

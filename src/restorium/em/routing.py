@@ -15,13 +15,17 @@ OpenHandler = Callable[[Request], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``path`` is below ``/api``, with ``{ID}`` where an id stands. roles: of which the caller needs one."""
+    """``path`` is below ``/api``, with ``{ID}`` where an id stands. roles: of which the caller needs one.
+
+    brief: the handler reads a row or two and writes nothing.
+    """
 
     method: str
     path: str
     roles: frozenset[Role]
     handler: Handler
     action: str | None = None
+    brief: bool = False
 
 
 @dataclass(slots=True)
