@@ -21,12 +21,23 @@ CHUNKS = 240
 ROOT = Path(__file__).parents[2]
 
 WRITER = """
-import random, resource, sys
+import os, random, resource, signal, sys
 from pathlib import Path
+from restorium.vault.packwriter import PackWriter
 from restorium.vocabulary.errors import RepositoryFull
 from tests.support.vaults import CHUNK, MemoryDisk, back_up, open_vault
 
-folder, cache, seed, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+folder, cache = Path(sys.argv[1]), sys.argv[2]
+seed, limit, last_pack = map(int, sys.argv[3:])
+put, stored = PackWriter._put, []
+
+def deadly(*arguments):
+    put(*arguments)
+    stored.append(1)
+    if len(stored) == last_pack:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+PackWriter._put = deadly
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 content = random.Random(seed).randbytes({chunks} * CHUNK)
@@ -46,11 +57,14 @@ def content_of(seed: int) -> bytes:
 
 
 class Writer:
-    """A process that backs up ``content_of(seed)`` when told to go."""
+    """A process that backs up ``content_of(seed)`` when told to go, and dies once ``last_pack`` packs are stored."""
 
-    def __init__(self, folder: Path, seed: int, cache: str = "cache", limit: int = 0) -> None:
+    def __init__(
+        self, folder: Path, seed: int, cache: str = "cache", limit: int = 0, last_pack: int = 0
+    ) -> None:
+        arguments = [str(folder), cache, str(seed), str(limit), str(last_pack)]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WRITER.format(chunks=CHUNKS), str(folder), cache, str(seed), str(limit)],
+            [sys.executable, "-c", WRITER.format(chunks=CHUNKS), *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -99,16 +113,15 @@ def test_a_backup_killed_in_the_middle_costs_nothing_but_the_rest(
     _, older = back_up(vault, MemoryDisk(content_of(1)[: 8 * CHUNK]))
     vault.close()
     before = len(packs(tmp_path))
-    writers.append(Writer(tmp_path, seed=2))
+    writers.append(Writer(tmp_path, seed=2, last_pack=packs_before_the_kill))
     writers[0].go()
-    parts = tmp_path / "vault" / "parts"
-    wait_until(
-        lambda: (
-            len(packs(tmp_path)) >= before + packs_before_the_kill
-            and (packs_before_the_kill or (parts.is_dir() and any(parts.iterdir())))
-        )
-    )
-    writers[0].kill()
+    if packs_before_the_kill:
+        assert writers[0].process.wait(60) == -signal.SIGKILL
+    else:
+        parts = tmp_path / "vault" / "parts"
+        wait_until(lambda: parts.is_dir() and any(parts.iterdir()))
+        writers[0].kill()
+    assert len(packs(tmp_path)) >= before + packs_before_the_kill
 
     vault = open_vault(tmp_path)
     assert len(vault.points()) == 1
