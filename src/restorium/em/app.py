@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import structlog
 from anyio import to_thread
+from sqlalchemy.engine import Connection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from restorium.catalog.logons import Logon
@@ -69,20 +71,15 @@ class _Face:
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
         body = await _body(headers, receive, self._engine.settings.em.max_body_bytes)
-        if self._is_brief(scope):
+        place = self._router.find(_segments(scope))
+        if self._engine.database.reads_wait_for_nobody and _is_brief(place, scope["method"]):
+            # Handing it to a thread and back would take longer than answering it.
             rendered = self._render(scope, headers, body)
         else:
             rendered = await to_thread.run_sync(self._render, scope, headers, body)
-        await _send(rendered, scope["method"], send)
+        await _send(rendered, scope["method"], send, receive)
         if rendered.due is not None:
             await to_thread.run_sync(logon.touch, self._engine, rendered.due)
-
-    def _is_brief(self, scope: Scope) -> bool:
-        """Whether handing the request to a thread and back would take longer than answering it."""
-        if not self._engine.database.reads_wait_for_nobody or scope["method"] != "GET":
-            return False
-        place = self._router.find(_segments(scope))
-        return place is not None and all(route.brief for route in place.routes.get("GET", {}).values())
 
     def _render(self, scope: Scope, headers: Mapping[str, str], body: bytes | None) -> _Rendered:
         media = accepted(headers.get("accept"))
@@ -123,14 +120,24 @@ class _Face:
         place = self._router.find(request.segments)
         if place is not None and request.method in place.open:
             return place.open[request.method](request), None
-        who = logon.authenticate(self._engine, request)
+        with self._engine.database.read() as connection:
+            who = logon.authenticate(connection, request, self._engine.settings.em.logon_idle)
+            if _is_brief(place, request.method):
+                return self._answered(who, place, request, connection)
+        return self._answered(who, place, request, None)
+
+    def _answered(
+        self, who: LoggedOn, place: Place | None, request: Request, connection: Connection | None
+    ) -> tuple[Answer, Logon | None]:
         due = who.logon if who.logon.due else None
         try:
-            return self._for(who, place, request), due
+            return self._for(who, place, request, connection), due
         except RestoriumError as error:
             return told(error), due
 
-    def _for(self, who: LoggedOn, place: Place | None, request: Request) -> Answer:
+    def _for(
+        self, who: LoggedOn, place: Place | None, request: Request, connection: Connection | None
+    ) -> Answer:
         if place is None:
             return refusal(404, f"{request.path} names nothing of this interface. Check the path.")
         if request.method not in place.routes:
@@ -140,9 +147,13 @@ class _Face:
         account = who.logon.account
         if not route.roles & account.roles:
             raise AccessDenied(f"{account.name} may not {request.method} {request.path}")
-        return route.handler(Call(self._engine, request, who.token, who.logon, place.ids))
+        return route.handler(Call(self._engine, request, who.token, who.logon, place.ids, connection))
 
     def _written(self, answer: Answer, media: Media) -> _Rendered:
+        if answer.content is not None:
+            # Its beginning is read before the status is sent: what is damaged there is told as any other error.
+            first = next(answer.content, b"")
+            return _Rendered(answer.status, {**_ALWAYS, **answer.headers}, first, answer.content)
         if answer.document is None:
             return _Rendered(answer.status, {**_ALWAYS, **answer.headers}, b"")
         if media is Media.JSON:
@@ -155,6 +166,12 @@ class _Face:
         if len(first) < _WHOLE_BYTES:
             return _Rendered(answer.status, headers, first)
         return _Rendered(answer.status, headers, first, chunks)
+
+
+def _is_brief(place: Place | None, method: str) -> bool:
+    """Whether what the method does there is done in a read or two."""
+    routes = {} if place is None else place.routes.get(method, {})
+    return bool(routes) and all(route.brief for route in routes.values())
 
 
 def _segments(scope: Scope) -> tuple[str, ...]:
@@ -207,7 +224,7 @@ async def _body(headers: Mapping[str, str], receive: Receive, most: int) -> byte
     return bytes(content)
 
 
-async def _send(rendered: _Rendered, method: str, send: Send) -> None:
+async def _send(rendered: _Rendered, method: str, send: Send, receive: Receive) -> None:
     headers = dict(rendered.headers)
     if rendered.rest is None and rendered.status != 204:
         headers["Content-Length"] = str(len(rendered.first))
@@ -217,9 +234,17 @@ async def _send(rendered: _Rendered, method: str, send: Send) -> None:
         await send(_part(b"" if method == "HEAD" else rendered.first, more=False))
         return
     await send(_part(rendered.first, more=True))
-    while chunk := await to_thread.run_sync(next, rendered.rest, b""):
-        await send(_part(chunk, more=True))
-    await send(_part(b"", more=False))
+    gone = asyncio.ensure_future(receive())  # nothing comes any more but the news that the client has left
+    try:
+        while not _has_left(gone) and (chunk := await to_thread.run_sync(next, rendered.rest, b"")):
+            await send(_part(chunk, more=True))
+        await send(_part(b"", more=False))
+    finally:
+        gone.cancel()
+
+
+def _has_left(gone: asyncio.Future[Message]) -> bool:
+    return gone.done() and gone.exception() is None and gone.result()["type"] == "http.disconnect"
 
 
 def _part(content: bytes, *, more: bool) -> Message:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -29,11 +30,15 @@ class View(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, and a document unless there is nothing to say."""
+    """A status, and a document or, as it is, content, unless there is nothing to say.
+
+    Content comes with its type and, where that is known, its length among the headers.
+    """
 
     status: int
     document: Document | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    content: Iterator[bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Call:
-    """A request of somebody who is logged on, on its way to what it asks for. ``ids`` are those in its path."""
+    """A request of somebody who is logged on, on its way to what it asks for. ``ids`` are those in its path.
+
+    connection: the snapshot in which the caller was found, for what is read in the same breath.
+    """
 
     engine: Engine
     request: Request
     token: UUID
     logon: Logon
     ids: tuple[str, ...] = ()
+    connection: Connection | None = None
 
     @property
     def base(self) -> str:
@@ -79,6 +88,15 @@ class Call:
     def id(self) -> UUID:
         """The first GUID in the path. Raises InvalidIdentifier."""
         return parse_guid(self.ids[0])
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A snapshot of the catalog."""
+        if self.connection is not None:
+            yield self.connection
+        else:
+            with self.engine.database.read() as connection:
+                yield connection
 
     @property
     def visible(self) -> Visibility:

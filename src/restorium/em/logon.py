@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
+
+from sqlalchemy.engine import Connection
 
 from restorium.catalog import accounts, logons
 from restorium.catalog.accounts import Account
@@ -18,7 +21,8 @@ from restorium.em.call import Answer, Call, Request
 from restorium.em.documents import Collection, Link, Resource
 from restorium.em.entity import entities
 from restorium.em.roles import EVERYONE
-from restorium.em.routing import Place, Route, Router
+from restorium.em.routing import Route, Router
+from restorium.flows import mounts
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import InvalidIdentifier, InvalidInput, NotAuthenticated, NotFound
 from restorium.vocabulary.ids import parse_guid
@@ -27,13 +31,7 @@ HEADER = "X-RestSvcSessionId"
 _VERSIONS = ("v1_5", "v1_6", "v1_7")
 _ACCEPTED = re.compile(r"latest|v1(_[0-7])?", re.IGNORECASE)
 _HINT = "Log on with POST /api/sessionMngr/?v=latest and HTTP Basic authentication."
-_SERVICES = (
-    ("tasks", "TaskList"),
-    ("querySvc", "QueryService"),
-    ("lookupSvc", "LookupService"),
-    ("reports/summary", "Report"),
-)
-_ORDER = [
+_FIRST = [
     "backupServers",
     "managedServers",
     "jobs",
@@ -52,10 +50,43 @@ _ORDER = [
     "replicaSessions",
     "backupTaskSessions",
     "replicaTaskSessions",
-    "wanAccelerators",
-    "backupFiles",
-    "externalRepositories",
 ]
+_LAST = [
+    "cdpPolicies",
+    "cdpReplicaSessions",
+    "cdpReplicaTaskSessions",
+    "vAppReplicaPoints",
+    "cdpReplica/vms",
+    "cdpReplica/vApps",
+    "systemSessions",
+]
+_REFERENCES = (
+    *_FIRST,
+    *("security", "wanAccelerators", "backupFiles", "externalRepositories"),
+    *_LAST,
+    *("tasks", "querySvc", "lookupSvc", "reports/summary"),
+)
+"""What a logon session links to, in the order of recorded answers: lists of references, and what has one document."""
+_ENTITIES = (
+    *_FIRST,
+    *("wanAccelerators", "vCloud", "backupFiles", "agents", "selfService/vSphere", "externalRepositories"),
+    *("nas", *_LAST, "cloud"),
+)
+"""The lists once more as entities, among them the groups of resources."""
+_SINGLE = {
+    "security": "EnterpriseSecuritySettings",
+    "tasks": "TaskList",
+    "querySvc": "QueryService",
+    "lookupSvc": "LookupService",
+    "reports/summary": "Report",
+    "vCloud": "VCloudService",
+    "agents": "AgentsService",
+    "selfService/vSphere": "VSphereSelfService",
+    "nas": "NasService",
+    "cloud": "CloudConnectService",
+}
+"""Types of what has one document only."""
+_NAMES = {"reports/summary": "Summary"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +129,7 @@ def log_on(engine: Engine, router: Router, request: Request) -> Answer:
     return Answer(201, _session(request, router, token, account), headers)
 
 
-def authenticate(engine: Engine, request: Request) -> LoggedOn:
+def authenticate(connection: Connection, request: Request, idle: timedelta) -> LoggedOn:
     """Who sends the request, by cookie or header; the cookie wins. Whoever serves it has to ``touch`` a logon that is
     due. Raises NotAuthenticated.
     """
@@ -109,9 +140,7 @@ def authenticate(engine: Engine, request: Request) -> LoggedOn:
         token = parse_guid(base64.b64decode(given, validate=True).decode("ascii"))
     except (ValueError, InvalidIdentifier):
         raise NotAuthenticated("the session is not one of this server", hint=_HINT) from None
-    idle = engine.settings.em.logon_idle
-    with engine.database.read() as connection:
-        logon = logons.find(connection, token, idle)
+    logon = logons.find(connection, token, idle)
     if logon is None:
         raise NotAuthenticated("the session is unknown or has idled for too long", hint=_HINT)
     return LoggedOn(token, logon)
@@ -153,6 +182,7 @@ def add_routes(engine: Engine, router: Router) -> None:
 def _end(call: Call) -> Answer:
     with call.engine.database.write() as connection:
         logons.close(connection, call.token)
+    mounts.end_forsaken(call.engine)
     return Answer(204)
 
 
@@ -165,29 +195,25 @@ def _session(request: Request, router: Router, token: UUID, account: Account) ->
     href = f"{request.base}/logonSessions/{token}"
     links = [Link("Up", f"{request.base}/", None, "EnterpriseManager")]
     named = {kind.path: kind.type for kind in entities()}
-    open_to = [path for path in _ORDER if path in named and _may_read(router, account, path)]
-    links += [Link("Down", f"{request.base}/{path}", None, f"{named[path]}ReferenceList") for path in open_to]
-    links += [
-        Link("Down", f"{request.base}/{path}", None, kind)
-        for path, kind in _SERVICES
-        if _may_read(router, account, path)
-    ]
-    links += [
-        Link("Down", f"{request.base}/{path}?format=Entity", None, f"{named[path]}List") for path in open_to
-    ]
+    for paths, suffix, form in ((_REFERENCES, "ReferenceList", ""), (_ENTITIES, "List", "?format=Entity")):
+        for path in paths:
+            if path not in _SINGLE and path not in named:
+                continue
+            if _may(router, account, "GET", path):
+                kind = _SINGLE.get(path) or f"{named[path]}{suffix}"
+                at = path if path in _SINGLE else path + form
+                links.append(Link("Down", f"{request.base}/{at}", _NAMES.get(path), kind))
+            if path == "managedServers" and form and _may(router, account, "POST", "backupServers", "create"):
+                links.append(Link("Create", f"{request.base}/backupServers?action=create"))
     links.append(Link("Delete", href))
     members = [("UserName", account.name), ("SessionId", str(token))]
     return Resource("LogonSession", [("Href", href), ("Type", "LogonSession")], members, links)
 
 
-def _may_read(router: Router, account: Account, path: str) -> bool:
+def _may(router: Router, account: Account, method: str, path: str, action: str | None = None) -> bool:
     place = router.find(path.split("/"))
-    route = _get(place)
+    route = None if place is None else place.routes.get(method, {}).get(action)
     return route is not None and bool(route.roles & account.roles)
-
-
-def _get(place: Place | None) -> Route | None:
-    return None if place is None else place.routes.get("GET", {}).get(None)
 
 
 def _create(request: Request, version: str) -> Link:

@@ -94,7 +94,7 @@ def listed(kind: type[Entity], call: Call, restriction: Filter | None = None) ->
 
 def _one(kind: type[Entity], call: Call) -> Answer:
     form = call.form
-    with call.engine.database.read() as connection:
+    with call.reading() as connection:
         row = row_of(call, kind, connection)
         view = View(call.base, connection)
         if form is Form.ENTITY:
