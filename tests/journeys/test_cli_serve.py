@@ -18,6 +18,7 @@ import pytest
 from restorium.cli.client import Connection, connect
 from restorium.cli.data_folder import DataFolder
 from restorium.vocabulary.errors import NotAuthenticated
+from tests.support.databases import PostgresServer
 
 _DEADLINE = 60.0
 
@@ -161,3 +162,19 @@ def test_bad_configuration_names_file_and_member(tmp_path: Path, text: str, told
     assert told in errors
     assert str(config) in errors
     assert "Traceback" not in errors
+
+
+def test_server_on_postgresql_keeps_everything_there(
+    tmp_path: Path, started: list[Server], postgres: PostgresServer
+) -> None:
+    data, password = tmp_path / "data", tmp_path / "chosen"
+    password.write_text("correct horse battery\n")
+    with postgres.database() as url:
+        environment = {"RESTORIUM_DATABASE_URL": url, "RESTORIUM_ADMIN_PASSWORD": "correct horse battery"}
+        for _ in range(2):
+            server = Server("--data", str(data), "--listen", "127.0.0.1:0", environment=environment)
+            started.append(server)
+            with connect(_connection(data, password)) as client:
+                assert [account["name"] for account in client.items("/accounts")] == ["administrator"]
+            assert server.stop()[0] == 0
+    assert list(data.glob("*.db")) == []
