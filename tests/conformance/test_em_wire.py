@@ -475,7 +475,7 @@ def test_errors_are_documents_in_both_formats(client: EmClient, method: str, pat
         ("PUT", "/tasks/task-1", {"GET", "HEAD", "DELETE"}),
         ("GET", "/sessionMngr", {"POST", "DELETE"}),
         ("POST", "/", {"GET", "HEAD"}),
-        ("DELETE", "/jobs/6f9619ff-8b86-d011-b42d-00c04fc964ff", {"GET", "HEAD", "POST", "PUT"}),
+        ("DELETE", "/backups/6f9619ff-8b86-d011-b42d-00c04fc964ff", {"GET", "HEAD"}),
     ],
 )
 def test_refused_method_names_the_allowed_ones(
@@ -502,7 +502,7 @@ def test_without_a_session_nothing_is_told_but_the_root(here: Site) -> None:
 
 def test_what_is_not_offered_says_so(client: EmClient, here: Site) -> None:
     for path in (
-        f"/jobs/{here.ids['Job']}?action=clone",
+        f"/jobs/{here.ids['Job']}?action=sync",
         f"/backupServers/{here.ids['BackupServer']}?action=veeamzip",
     ):
         answer = client.post(path)

@@ -76,6 +76,8 @@ def _members(resource: Resource, naming: Naming) -> dict[str, Any]:
     told: dict[str, Any] = dict(
         _named(name, value, naming) for name, value in resource.members if value is not None
     )
+    if resource.text is not None:
+        told[naming("Value")] = resource.text
     last = {}
     for name, value in resource.attributes:
         if name in ("Href", "Type"):
@@ -92,7 +94,8 @@ def _members(resource: Resource, naming: Naming) -> dict[str, Any]:
 
 def _named(name: str, value: Member, naming: Naming) -> tuple[str, object]:
     if isinstance(value, Several):
-        return naming(value.key), [_members(item, naming) for item in value.items]
+        items = [_members(item, naming) if isinstance(item, Resource) else item for item in value.items]
+        return naming(value.key), items
     return naming(name), value
 
 

@@ -31,13 +31,16 @@ def _element(name: str, member: Member, root: str = "") -> Iterator[str]:
         yield from _collection(name, member, root)
     elif isinstance(member, Several):
         for item in member.items:
-            yield from _resource(name, item, root)
+            yield from _element(name, item, root)
     elif member is not None:
         yield f"<{name}>{_text(member)}</{name}>"
 
 
 def _resource(name: str, resource: Resource, root: str) -> Iterator[str]:
     opening = f"<{name}{root}{_attributes(resource.attributes)}"
+    if resource.text is not None:
+        yield f"{opening}>{_text(resource.text)}</{name}>"
+        return
     if resource.links is None and all(value is None for _, value in resource.members):
         yield f"{opening} />"
         return

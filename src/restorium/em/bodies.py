@@ -22,27 +22,34 @@ _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """An element with children. one_of: it has exactly one of them."""
+    """An element with children, of any name where ``name`` is empty. one_of: it has exactly one of them.
+
+    attributes: those that it may have. text: what it holds beside attributes, by its name in JSON.
+    """
 
     name: str
-    fields: tuple[Field, ...]
+    fields: tuple[Field, ...] = ()
     one_of: bool = False
+    attributes: tuple[Field, ...] = ()
+    text: Field | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A child element. ``kind`` reads its text and raises ValueError or an error of ours; a Spec reads its children.
+    """A child element. ``kind`` reads its text and raises ValueError or an error of ours; a Spec reads its children;
+    None reads over whatever it holds, where clients send back what they were given.
 
     many: the name of the list that it is in JSON, if the element may stand any number of times. Its value is a list
     then, and in JSON a Spec of nothing else may also be the list itself.
     """
 
     name: str
-    kind: Callable[[str], Any] | Spec
+    kind: Callable[[str], Any] | Spec | None
     many: str | None = None
 
 
 Values = dict[str, Any]
+_PLAIN = Spec("")
 
 
 def text(value: str) -> str | None:
@@ -87,7 +94,7 @@ def _from_xml(content: bytes, spec: Spec) -> Values:
         raise InvalidInput(f"the body is not XML: {error}") from None
     if str(getattr(root.getroottree().docinfo, "doctype", "")):
         raise InvalidInput("the body has a document type, which is not read", hint="Send it without DOCTYPE.")
-    if _local(root) != spec.name:
+    if spec.name and _local(root) != spec.name:
         raise InvalidInput(f"the body is a {_local(root)}, not a {spec.name}")
     return _element(root, spec)
 
@@ -96,8 +103,10 @@ def _element(element: etree._Element, spec: Spec) -> Values:
     places = {field.name: place for place, field in enumerate(spec.fields)}
     values: Values = {}
     last = -1
-    _check_attributes(element)
-    if any(text and text.strip() for text in (element.text, *(child.tail for child in element))):
+    _read_attributes(values, element, spec)
+    if spec.text is not None:
+        _put(values, spec.text, _value(spec.text, element.text or "", spec))
+    elif any(text and text.strip() for text in (element.text, *(child.tail for child in element))):
         raise InvalidInput(f"{spec.name} has text where elements were expected", hint=_order(spec))
     for child in element:
         name = _local(child)
@@ -109,23 +118,29 @@ def _element(element: etree._Element, spec: Spec) -> Values:
             raise InvalidInput(f"{name} {problem} in {spec.name}", hint=_order(spec))
         last = place
         field = spec.fields[place]
-        if child.get(_NIL) in ("true", "1"):
+        if child.get(_NIL) in ("true", "1") or field.kind is None:
             continue
         if isinstance(field.kind, Spec):
             _put(values, field, _element(child, field.kind))
         elif len(child):
             raise InvalidInput(f"{name} in {spec.name} has elements where text was expected")
         else:
-            _check_attributes(child)
-            _put(values, field, _value(name, child.text or "", field.kind, spec))
+            _read_attributes({}, child, _PLAIN)
+            _put(values, field, _value(field, child.text or "", spec))
     return _complete(values, spec)
 
 
-def _check_attributes(element: etree._Element) -> None:
-    """None of the interface's elements has any of its own; those of other namespaces say nothing here."""
-    for name in element.attrib:
-        if etree.QName(name).namespace is None:
-            raise InvalidInput(f"{_local(element)} has no attribute {etree.QName(name).localname!r}")
+def _read_attributes(values: Values, element: etree._Element, spec: Spec) -> None:
+    """Those that the element may have; those of other namespaces say nothing here."""
+    known = {field.name: field for field in spec.attributes}
+    for written in element.attrib:  # looking a value up takes longer the more there are, so first the names
+        name = etree.QName(written)
+        if name.namespace is not None:
+            continue
+        field = known.get(name.localname)
+        if field is None:
+            raise InvalidInput(f"{_local(element)} has no attribute {name.localname!r}")
+        _put(values, field, _value(field, str(element.attrib[written]), spec))
 
 
 def _from_json(content: bytes, spec: Spec) -> Values:
@@ -141,7 +156,8 @@ def _object(found: Any, spec: Spec) -> Values:
         found = {spec.fields[0].many: found}
     if not isinstance(found, dict):
         raise InvalidInput(f"{spec.name} is not an object")
-    names = {(field.many or field.name).lower(): field for field in spec.fields}
+    fields = [*spec.attributes, *spec.fields, *([] if spec.text is None else [spec.text])]
+    names = {(field.many or field.name).lower(): field for field in fields}
     values: Values = {}
     for given, value in found.items():
         field = names.get(given.lower())
@@ -149,7 +165,7 @@ def _object(found: Any, spec: Spec) -> Values:
             raise _unknown(given, spec)
         if field.name in values:
             raise InvalidInput(f"{field.name} stands twice in {spec.name}")
-        if value is None:
+        if value is None or field.kind is None:
             continue
         if field.many is not None and not isinstance(value, list):
             raise InvalidInput(f"{field.many} in {spec.name} is not a list")
@@ -164,16 +180,18 @@ def _member(value: Any, field: Field, spec: Spec) -> Any:
     if not isinstance(value, str | bool | int):
         raise InvalidInput(f"{field.name} in {spec.name} is not a single value")
     written = str(value).lower() if isinstance(value, bool) else str(value)
-    return _value(field.name, written, field.kind, spec)
+    return _value(field, written, spec)
 
 
-def _value(name: str, written: str, kind: Callable[[str], Any], spec: Spec) -> Any:
+def _value(field: Field, written: str, spec: Spec) -> Any:
+    if field.kind is None or isinstance(field.kind, Spec):
+        return None
     try:
-        return kind(written)
+        return field.kind(written)
     except ValueError as error:
-        raise InvalidInput(f"{name} in {spec.name} is {written!r}, not {error}") from None
+        raise InvalidInput(f"{field.name} in {spec.name} is {written!r}, not {error}") from None
     except RestoriumError as error:
-        raise InvalidInput(f"{name} in {spec.name}: {error.message}", hint=error.hint) from None
+        raise InvalidInput(f"{field.name} in {spec.name}: {error.message}", hint=error.hint) from None
 
 
 def _put(values: Values, field: Field, value: Any) -> None:

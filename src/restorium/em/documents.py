@@ -21,7 +21,8 @@ class Resource(NamedTuple):
     """One element. Attributes and members that are None are absent from XML.
 
     name: of the element. members: child elements in order. links: None where the element has no Links.
-    nulls: JSON members that are null where nothing gives them a value. text: what a leaf with attributes holds.
+    nulls: JSON members that are null where nothing gives them a value. text: what a leaf with attributes holds, in
+    JSON the member ``Value``.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Resource(NamedTuple):
     members: Sequence[tuple[str, Member]] = ()
     links: Sequence[Link] | None = None
     nulls: Sequence[str] = ()
+    text: str | None = None
 
 
 class Collection(NamedTuple):
@@ -47,7 +49,7 @@ class Several(NamedTuple):
     """Elements of one name that follow each other without a list element around them; in JSON a list named ``key``."""
 
     key: str
-    items: Sequence[Resource]
+    items: Sequence[Resource | Scalar]
 
 
 Member = Scalar | Resource | Collection | Several | None

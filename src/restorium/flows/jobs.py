@@ -1,15 +1,30 @@
-"""Adding jobs."""
+"""Making jobs, changing them, and removing them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from restorium.catalog import hosts, jobs, repositories
+from restorium.catalog import hosts, jobs, repositories, schedules
 from restorium.catalog.jobs import JobVm
 from restorium.flows.engine import Engine
 from restorium.flows.inventory import list_vms
 from restorium.vocabulary.errors import InvalidInput, VmNotFound
+from restorium.vocabulary.retention import Retention
+from restorium.vocabulary.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to become of a job; what is None stays. configured: False takes its schedule away."""
+
+    name: str | None = None
+    description: str | None = None
+    configured: bool | None = None
+    enabled: bool | None = None
+    schedule: Schedule | None = None
+    retention: Retention | None = None
 
 
 def add(engine: Engine, name: str, repository_id: UUID, vms: Sequence[tuple[UUID, str]]) -> UUID:
@@ -40,3 +55,89 @@ def add(engine: Engine, name: str, repository_id: UUID, vms: Sequence[tuple[UUID
         row = jobs.add(connection, name=name, repository_id=repository_id, platform=platform, vms=named)
     job_id: UUID = row.id
     return job_id
+
+
+def edit(engine: Engine, job_id: UUID, changes: Changes) -> None:
+    """Change a job, all of it or nothing; its next run follows at once.
+
+    Raises NotFound, Conflict for a name that is taken, InvalidInput.
+    """
+    with engine.database.write() as connection:
+        job = jobs.get(connection, job_id)
+        jobs.describe(connection, job_id, name=changes.name, description=changes.description)
+        if changes.retention is not None:
+            jobs.retain(connection, job_id, changes.retention)
+        schedule = changes.schedule or schedules.of(job)
+        if changes.configured is False:
+            schedule = None
+        elif changes.configured and schedule is None:
+            raise InvalidInput(
+                f"job {job.name!r} has no schedule that could be configured",
+                hint="Say in JobScheduleOptions when it is to run.",
+            )
+        enabled = job.schedule_enabled if changes.enabled is None else changes.enabled
+        schedules.configure(connection, job_id, schedule, enabled=enabled)
+
+
+def toggle_schedule(engine: Engine, job_id: UUID) -> bool:
+    """Let a job run by its schedule if it does not, and not if it does; gives which. Raises NotFound."""
+    with engine.database.write() as connection:
+        job = jobs.get(connection, job_id)
+        enabled = not job.schedule_enabled
+        schedules.configure(connection, job_id, schedules.of(job), enabled=enabled)
+    return enabled
+
+
+def clone(
+    engine: Engine, job_id: UUID, name: str, repository_id: UUID, description: str | None = None
+) -> UUID:
+    """A new job of the same VMs, retention and schedule, which is not enabled; gives its id.
+
+    Raises NotFound, and Conflict if the name is taken.
+    """
+    with engine.database.write() as connection:
+        job = jobs.get(connection, job_id)
+        repositories.get(connection, repository_id)
+        made = jobs.add(
+            connection,
+            name=name,
+            repository_id=repository_id,
+            platform=job.platform,
+            vms=[JobVm(vm.host_id, vm.vm_ref, vm.vm_name) for vm in jobs.objects(connection, job_id)],
+            description=job.description if description is None else description,
+        )
+        jobs.retain(connection, made.id, jobs.retention_of(job))
+        schedules.configure(connection, made.id, schedules.of(job), enabled=False)
+    made_id: UUID = made.id
+    return made_id
+
+
+def add_vm(engine: Engine, job_id: UUID, host_id: UUID, ref: str) -> UUID:
+    """Let a job back up one more VM, from its next run on; gives the id of its place in the job.
+
+    Raises NotFound, VmNotFound, HostError, and Conflict if the job has it already.
+    """
+    with engine.database.read() as connection:
+        jobs.get(connection, job_id)
+        hosts.get(connection, host_id)
+    found = [vm for vm in list_vms(engine, host_id) if vm.ref == ref]
+    if not found:
+        raise VmNotFound(f"host {host_id} has no VM {ref!r}")
+    with engine.database.write() as connection:
+        made_id: UUID = jobs.add_object(connection, job_id, JobVm(host_id, ref, found[0].name)).id
+    return made_id
+
+
+def remove_vm(engine: Engine, job_id: UUID, object_id: UUID) -> None:
+    """Let a job back up a VM no longer. Raises NotFound, and Conflict for its last one."""
+    with engine.database.write() as connection:
+        jobs.remove_object(connection, job_id, object_id)
+
+
+def remove(engine: Engine, job_id: UUID) -> None:
+    """Remove a job with its sessions; what it has backed up stays and can be restored.
+
+    Raises NotFound, and Conflict while it runs or another job runs after it.
+    """
+    with engine.database.write() as connection:
+        jobs.remove(connection, job_id)

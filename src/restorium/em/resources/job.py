@@ -1,77 +1,159 @@
-"""Jobs, what they include, and starting one."""
+"""Jobs, running them, changing them and removing them."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from restorium.catalog import job_sessions, jobs
 from restorium.catalog.listing import Row
 from restorium.em import tasks
+from restorium.em.bodies import Field, Spec, read, text
 from restorium.em.call import Answer, Call, View
-from restorium.em.documents import Collection, Link, Resource
+from restorium.em.documents import Collection, Member, Resource
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Do, Down, Form, element
+from restorium.em.reading import row_of
+from restorium.em.resources import job_edit, job_object, job_schedule
 from restorium.em.roles import ADMINISTRATORS
+from restorium.em.routing import Route
 from restorium.em.tasks import Started
 from restorium.flows import backup
+from restorium.flows import jobs as flows
 from restorium.vocabulary.backups import JobType
-from restorium.vocabulary.hierarchy import HierarchyRef, Platform
+from restorium.vocabulary.errors import Conflict, InvalidInput
+from restorium.vocabulary.hierarchy import Platform
+from restorium.vocabulary.ids import parse_uid
+
+_CLONE = Spec(
+    "JobCloneSpec",
+    (
+        Field(
+            "BackupJobCloneInfo",
+            Spec(
+                "BackupJobCloneInfo",
+                (
+                    Field("JobName", text),
+                    Field("FolderName", text),
+                    Field("RepositoryUid", lambda value: parse_uid(value.strip(), "Repository")),
+                    Field("Description", str),
+                ),
+            ),
+        ),
+    ),
+    one_of=True,
+)
 
 
 def _start(call: Call, job: Row) -> Answer:
     def start() -> Started:
-        session_id = backup.start(call.engine, job.id, call.caller)
-        with call.engine.database.read() as connection:
-            name = job_sessions.get(connection, session_id).name
-        return Started("BackupJobSession", session_id, name, "Job has been started")
+        return _run(call, backup.start(call.engine, job.id, call.caller), "Job has been started")
 
     return tasks.run(call, "StartJob", start)
 
 
-def _includes(_call: Call, view: View, job: Row) -> Answer:
-    return Answer(200, Collection("ObjectsInJob", "ObjectsInJob", _objects(job, view, linked=True)))
+def _retry(call: Call, job: Row) -> Answer:
+    def start() -> Started:
+        session_id = backup.start(call.engine, job.id, call.caller, retry=True)
+        return _run(call, session_id, "Job is being retried")
+
+    return tasks.run(call, "RetryJob", start)
+
+
+def _stop(call: Call, job: Row) -> Answer:
+    def start() -> Started:
+        with call.engine.database.read() as connection:
+            session = job_sessions.running(connection, job.id)
+        if session is None:
+            raise Conflict(f"job {job.name!r} is not running")
+        backup.cancel(call.engine, session.id)
+        return _run(call, session.id, "Job is being stopped")
+
+    return tasks.run(call, "StopJob", start)
+
+
+def _run(call: Call, session_id: UUID, message: str) -> Started:
+    with call.engine.database.read() as connection:
+        name = job_sessions.get(connection, session_id).name
+    return Started("BackupJobSession", session_id, name, message)
+
+
+def _toggle(call: Call, job: Row) -> Answer:
+    def start() -> Started:
+        enabled = flows.toggle_schedule(call.engine, job.id)
+        return Started("Job", job.id, job.name, f"Schedule is {'enabled' if enabled else 'disabled'}")
+
+    return tasks.run(call, "UpdateJob", start)
+
+
+def _clone(call: Call, job: Row) -> Answer:
+    asked = (read(call.request, _CLONE) or {}).get("BackupJobCloneInfo", {})
+    for required in ("JobName", "RepositoryUid"):
+        if required not in asked:
+            raise InvalidInput(f"{required} is missing in BackupJobCloneInfo")
+
+    def start() -> Started:
+        name = asked["JobName"]
+        made_id = flows.clone(call.engine, job.id, name, asked["RepositoryUid"], asked.get("Description"))
+        return Started("Job", made_id, name, "Job has been cloned")
+
+    return tasks.run(call, "CloneJob", start)
+
+
+def _delete(call: Call) -> Answer:
+    with call.engine.database.read() as connection:
+        job = row_of(call, Job, connection)
+
+    def start() -> Started:
+        flows.remove(call.engine, job.id)
+        return Started(None, None, None, "Job has been deleted")
+
+    return tasks.run(call, "DeleteJob", start)
+
+
+def _edit(call: Call) -> Answer:
+    with call.engine.database.read() as connection:
+        job = row_of(call, Job, connection)
+    return job_edit.edit(call, job)
 
 
 def _job_info(job: Row, view: View) -> Resource:
-    includes = Collection("Includes", "ObjectsInJob", _objects(job, view, linked=False))
-    return Resource(
-        "JobInfo", (), [("BackupJobInfo", Resource("BackupJobInfo", (), [("Includes", includes)]))]
-    )
+    includes = Collection("Includes", "ObjectsInJob", job_object.shown(job, view, linked=False))
+    members: list[tuple[str, Member]] = [("Includes", includes), ("SimpleRetentionPolicy", _retention(job))]
+    return Resource("JobInfo", (), [("BackupJobInfo", Resource("BackupJobInfo", (), members))])
 
 
-def _objects(job: Row, view: View, *, linked: bool) -> list[Resource]:
-    above = Job.href(view.base, job.id)
-    shown = []
-    for vm in jobs.objects(view.connection, job.id):
-        href = f"{above}/includes/{vm.id}"
-        members = [
-            ("ObjectInJobId", str(vm.id)),
-            ("HierarchyObjRef", str(HierarchyRef(job.platform, "Vm", vm.host_id, vm.vm_ref))),
-            ("Name", vm.vm_name),
-            ("DisplayName", vm.vm_name),
-        ]
-        links = [Link("Up", above, job.name, "JobReference"), Link("Delete", href)] if linked else None
-        shown.append(Resource("ObjectInJob", [("Href", href), ("Type", "ObjectInJob")], members, links))
-    return shown
+def _retention(job: Row) -> Resource | None:
+    kept = jobs.retention_of(job)
+    if kept is None:
+        return None
+    members: list[tuple[str, Member]] = [
+        ("RetainCycles", kept.points),
+        ("RetainDaysToKeep", kept.days),
+        ("RetainLimitType", str(kept.by)),
+    ]
+    return Resource("SimpleRetentionPolicy", (), members)
 
 
 class Job(Entity, plural="Jobs", path="jobs"):
-    """Which VMs are backed up to which repository."""
+    """Which VMs are backed up to which repository, and when."""
 
     roles = ADMINISTRATORS
     rows = jobs.listing
     links = (
         BACKUP_SERVER,
         Alternate(),
-        Do("Edit", "PUT", type="JobReference", named=True, roles=ADMINISTRATORS),
-        Do("Clone", "POST", action="clone", roles=ADMINISTRATORS),
-        Do("ToggleScheduleEnabled", "POST", action="toggleScheduleEnabled", roles=ADMINISTRATORS),
-        Down("includes", None, type="ObjectInJobList", only=Form.ENTITY, serve=_includes),
+        Do("Edit", "PUT", type="JobReference", named=True, roles=ADMINISTRATORS, run=job_edit.edit),
+        Do("Clone", "POST", action="clone", roles=ADMINISTRATORS, run=_clone),
+        Do(
+            "ToggleScheduleEnabled", "POST", action="toggleScheduleEnabled", roles=ADMINISTRATORS, run=_toggle
+        ),
+        Down("includes", None, type="ObjectInJobList", only=Form.ENTITY, serve=job_object.listed),
         Down("backupSessions", "BackupJobSession", column="job_id"),
-        Do("Create", "POST", path="/includes", type="ObjectInJob", roles=ADMINISTRATORS),
+        Do("Create", "POST", path="/includes", type="ObjectInJob", roles=ADMINISTRATORS, run=job_object.add),
         Do("Start", "POST", action="start", roles=ADMINISTRATORS, run=_start),
-        Do("Stop", "POST", action="stop", roles=ADMINISTRATORS),
-        Do("Retry", "POST", action="retry", roles=ADMINISTRATORS),
+        Do("Stop", "POST", action="stop", roles=ADMINISTRATORS, run=_stop),
+        Do("Retry", "POST", action="retry", roles=ADMINISTRATORS, run=_retry),
     )
 
     job_type: JobType = element("JobType", query="JobType")
@@ -80,4 +162,11 @@ class Job(Entity, plural="Jobs", path="jobs"):
     schedule_configured: bool = element("ScheduleConfigured", query="ScheduleConfigured")
     schedule_enabled: bool = element("ScheduleEnabled", query="ScheduleEnabled")
     next_run: datetime | None = element("NextRun", query="NextRun")
+    schedule: Resource = element("JobScheduleOptions", value=job_schedule.shown)
     info: Resource = element("JobInfo", value=_job_info)
+
+
+ROUTES = (
+    Route("DELETE", "/jobs/{ID}", ADMINISTRATORS, _delete),
+    Route("PUT", "/jobs/{ID}", ADMINISTRATORS, _edit, "edit"),
+)
