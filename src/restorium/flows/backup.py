@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog import job_sessions, jobs, schedules
 from restorium.catalog.listing import Row
+from restorium.flows import retention
 from restorium.flows.backing_up import BackingUp, plan
 from restorium.flows.capturing import Captured
 from restorium.flows.durable import StepFailed
@@ -88,6 +89,8 @@ def _carry_out(engine: Engine, session_id: UUID) -> Outcome:
                 break
     point_id = engine.step("record", lambda: work.record(captured))
     engine.step("usage", work.record_usage)
+    if point_id is not None:
+        engine.step("retention", lambda: retention.apply(engine, session_id))
     return _outcome(failures, made=None if point_id is None else UUID(point_id))
 
 

@@ -140,10 +140,12 @@ class Storage:
             for found in page:
                 yield found["path"], found["size"]
 
-    def delete(self, name: str) -> None:
-        """Remove an object; nothing happens if there is none."""
+    def delete(self, name: str, *, durable: bool = False) -> None:
+        """Remove an object; nothing happens if there is none. durable: it does not come back after a power cut."""
         try:
             self._try(name, lambda: self._store.delete(name))
+            if durable and self._folder is not None:
+                self._try(name, lambda: self._sync_folders(name))
         except NotFound:
             return
 

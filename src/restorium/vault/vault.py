@@ -167,6 +167,13 @@ class Vault:
             raise NotFound(f"{self._storage.url} has no restore point {name}") from error
         return Point(name, manifests.open_sealed(self._keyring, self.id, name, content))
 
+    def delete_point(self, name: str) -> None:
+        """Remove a restore point: its manifest alone, for good. One that is not there is no error.
+
+        Its chunks stay in their packs, where other points may need them. Raises InvalidInput, StorageUnavailable.
+        """
+        self._storage.delete(manifests.object_name(name), durable=True)
+
     def missing_chunks(self, point: Point, disk: DiskRecord) -> int:
         """How many chunks of the disk no pack has.
 

@@ -1,0 +1,112 @@
+"""Restore points that are kept no longer.
+
+A restore point goes once none of the VMs in it needs it any more. Its rows go, and the names of its manifests are noted
+in the same transaction, until somebody has removed those from the repository too: a crash in between loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from restorium.catalog import rows
+from restorium.catalog.listing import Row
+from restorium.catalog.surroundings import now
+from restorium.catalog.tables import (
+    backups,
+    expired_manifests,
+    restore_points,
+    restore_sessions,
+    vm_restore_points,
+)
+from restorium.vocabulary.retention import RetainBy, Retention
+from restorium.vocabulary.sessions import SessionState
+
+_AT_ONCE = 200
+
+
+def expire(connection: Connection, backup_id: UUID, retention: Retention) -> list[str]:
+    """Remove the restore points of a backup that are to be kept no longer, some hundreds at once; gives their names.
+
+    Of each VM the newest point always stays, and so do all points that an unfinished restore reads. Raises NotFound.
+    """
+    backup = rows.locked(connection, backups, "backup", backup_id)
+    found: Sequence[Row] = connection.execute(_expired(connection, backup_id, retention)).all()
+    if not found:
+        return []
+    of_found = vm_restore_points.c.restore_point_id.in_([point.id for point in found])
+    # Locked, so that no restore begins with one of them; one that has begun is seen from here on.
+    manifests = connection.execute(sa.select(vm_restore_points).where(of_found).with_for_update()).all()
+    kept = set(connection.execute(_read_by_restores().where(of_found)).scalars())
+    gone = [point for point in found if point.id not in kept]
+    noted = [
+        {"repository_id": backup.repository_id, "vault_point": vm.vault_point}
+        for vm in manifests
+        if vm.restore_point_id not in kept
+    ]
+    if noted:
+        connection.execute(sa.insert(expired_manifests), noted)
+    connection.execute(sa.delete(restore_points).where(restore_points.c.id.in_([each.id for each in gone])))
+    return [point.name for point in gone]
+
+
+def manifests_left(connection: Connection, repository_id: UUID) -> Sequence[str]:
+    """Names of manifests that are still to be removed from a repository, the oldest first."""
+    column = expired_manifests.c.vault_point
+    statement = sa.select(column).where(expired_manifests.c.repository_id == repository_id).order_by(column)
+    return connection.execute(statement).scalars().all()
+
+
+def manifest_removed(connection: Connection, repository_id: UUID, vault_point: str) -> None:
+    """Note that a manifest is not in its repository any more."""
+    connection.execute(
+        sa.delete(expired_manifests).where(
+            expired_manifests.c.repository_id == repository_id, expired_manifests.c.vault_point == vault_point
+        )
+    )
+
+
+def _expired(connection: Connection, backup_id: UUID, retention: Retention) -> sa.Select[tuple[UUID, str]]:
+    points = vm_restore_points.c
+    ranked = (
+        sa.select(
+            points.restore_point_id,
+            points.created_at,
+            sa.func.row_number()
+            .over(
+                partition_by=(points.host_id, points.vm_ref),
+                order_by=(points.created_at.desc(), points.id.desc()),
+            )
+            .label("place"),
+        )
+        .join(restore_points, restore_points.c.id == points.restore_point_id)
+        .where(restore_points.c.backup_id == backup_id)
+        .subquery()
+    )
+    if retention.by is RetainBy.CYCLES:
+        needed = ranked.c.place <= retention.points
+    else:
+        oldest = now(connection) - timedelta(days=retention.days)
+        needed = sa.or_(ranked.c.place == 1, ranked.c.created_at >= oldest)
+    return (
+        sa.select(restore_points.c.id, restore_points.c.name)
+        .where(
+            restore_points.c.backup_id == backup_id,
+            restore_points.c.id.not_in(sa.select(ranked.c.restore_point_id).where(needed)),
+            restore_points.c.id.not_in(_read_by_restores()),
+        )
+        .order_by(restore_points.c.created_at, restore_points.c.id)
+        .limit(_AT_ONCE)
+    )
+
+
+def _read_by_restores() -> sa.Select[tuple[UUID]]:
+    return (
+        sa.select(vm_restore_points.c.restore_point_id)
+        .join(restore_sessions, restore_sessions.c.vm_restore_point_id == vm_restore_points.c.id)
+        .where(restore_sessions.c.state != SessionState.STOPPED)
+    )

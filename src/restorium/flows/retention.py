@@ -1,0 +1,45 @@
+"""Retention, after each run that made a restore point: old points leave the catalog, then the repository.
+
+Only manifests are removed. The chunks of a point stay in their packs until a prune, which there is not yet.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from restorium.catalog import backups, job_sessions, jobs, retention
+from restorium.flows.engine import Engine
+from restorium.vocabulary.errors import VaultError
+
+
+def apply(engine: Engine, session_id: UUID) -> None:
+    """Remove what the job of that session keeps no longer, and manifests that an earlier time left behind.
+
+    May run any number of times. That a repository does not answer is told and made up for after the next run.
+    """
+    with engine.database.write() as connection:
+        job = jobs.get(connection, job_sessions.get(connection, session_id).job_id)
+        backup = backups.ensure(connection, job.id)
+    policy = jobs.retention_of(job)
+    while policy is not None:
+        with engine.database.write() as connection:
+            gone = retention.expire(connection, backup.id, policy)
+            if not gone:
+                break
+            told = f"Retention removed {len(gone)} restore points: {', '.join(gone)}."
+            job_sessions.add_event(connection, session_id, "info", told)
+    try:
+        _remove_manifests(engine, job.repository_id)
+    except VaultError as error:
+        told = f"Expired restore points could not be removed from the repository: {error.message}"
+        with engine.database.write() as connection:
+            job_sessions.add_event(connection, session_id, "warning", told)
+
+
+def _remove_manifests(engine: Engine, repository_id: UUID) -> None:
+    with engine.database.read() as connection:
+        left = retention.manifests_left(connection, repository_id)
+    for name in left:
+        engine.vault(repository_id).delete_point(name)
+        with engine.database.write() as connection:
+            retention.manifest_removed(connection, repository_id, name)
