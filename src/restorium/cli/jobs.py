@@ -41,6 +41,7 @@ def list_jobs(client: Client, output: Output) -> None:
         [
             ("NAME", field("name")),
             ("REPOSITORY", field("repository_name")),
+            ("NEXT RUN", lambda job: job["next_run"] or "-"),
             ("VMS", lambda job: ", ".join(vm["vm_name"] for vm in job["vms"])),
             ("ID", field("id")),
         ],

@@ -36,11 +36,15 @@ class NewJob(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Job(msgspec.Struct):
+    """``next_run`` is when it runs by itself, None if it does not or only after another job."""
+
     id: UUID
     name: str
     repository_id: UUID
     repository_name: str
     created_at: datetime
+    schedule_enabled: bool
+    next_run: datetime | None
     vms: list[JobVm]
 
 
@@ -111,7 +115,16 @@ def _get_session(call: Call) -> JobSession:
 
 def _job(connection: Connection, row: Any) -> Job:
     vms = [show(vm, JobVm) for vm in jobs.objects(connection, row.id)]
-    return Job(row.id, row.name, row.repository_id, row.repository_name, row.created_at, vms)
+    return Job(
+        row.id,
+        row.name,
+        row.repository_id,
+        row.repository_name,
+        row.created_at,
+        row.schedule_enabled,
+        row.next_run,
+        vms,
+    )
 
 
 def _session(call: Call, session_id: UUID) -> JobSession:
