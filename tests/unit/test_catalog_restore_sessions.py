@@ -6,8 +6,9 @@ import threading
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 
-from restorium.catalog import jobs, points, restore_sessions
+from restorium.catalog import jobs, points, restore_sessions, tables
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Row, Visibility
@@ -219,3 +220,11 @@ def test_a_session_of_nobody_is_not_found(database: Database) -> None:
         ):
             with pytest.raises(NotFound, match=str(NOWHERE)):
                 attempt()
+
+
+@pytest.mark.parametrize("key", [None, "key-1"])
+def test_point_that_has_just_been_removed_is_named(database: Database, point: Row, key: str | None) -> None:
+    with database.write() as connection:
+        connection.execute(sa.delete(tables.restore_points))
+    with pytest.raises(NotFound, match=str(point.id)):
+        _create(database, point, key)

@@ -56,10 +56,10 @@ class Prepared:
             cursor.close()
         except connection.dialect.loaded_dbapi.Error:
             return connection.execute(self._statement, parameters).all()
-        rows: Sequence[Row] = IteratorResult(
+        made: IteratorResult[Any] = IteratorResult(
             self._columns, iter([_shown(row, compiled.read) for row in found])
-        ).all()
-        return rows
+        )
+        return made.all()
 
     def one_or_none(self, connection: Connection, parameters: Mapping[str, Any]) -> Row | None:
         """The one row for these parameters; None if there is none."""

@@ -18,7 +18,7 @@ from restorium.catalog.sessions import add_event, events
 from restorium.catalog.surroundings import new_id, now
 from restorium.catalog.tables import hosts, restore_sessions
 from restorium.catalog.visibility import in_scope
-from restorium.vocabulary.errors import Conflict
+from restorium.vocabulary.errors import Conflict, NotFound
 from restorium.vocabulary.restore import Caller, RestoreSpec
 from restorium.vocabulary.sessions import RestoreKind, RestorePhase, SessionResult, SessionState
 
@@ -61,7 +61,7 @@ def create(
     """A Starting session: ``caller`` asks for a restore of ``point``, a row of points.vm_listing.
 
     With an idempotency key that the caller has used already, the session of that time. Raises Conflict if it
-    was for something else.
+    was for something else, NotFound if the point has just been removed.
     """
     at = now(connection)
     values = {
@@ -91,18 +91,19 @@ def create(
             statement = sa.insert(restore_sessions).values(values).returning(*restore_sessions.columns)
             return connection.execute(statement).one()
     except IntegrityError:
-        if idempotency_key is None:
-            raise
         return _repeated(connection, spec, caller, idempotency_key)
 
 
-def _repeated(connection: Connection, spec: RestoreSpec, caller: Caller, idempotency_key: str) -> Row:
+def _repeated(connection: Connection, spec: RestoreSpec, caller: Caller, idempotency_key: str | None) -> Row:
     earlier = connection.execute(
         sa.select(restore_sessions).where(
             restore_sessions.c.requested_by == caller.account,
             restore_sessions.c.idempotency_key == idempotency_key,
         )
-    ).one()
+    ).one_or_none()
+    if earlier is None:
+        # A job's retention has removed it since the caller saw it.
+        raise NotFound(f"there is no restore point {spec.vm_restore_point_id} any more")
     if earlier.spec != _spec_json(spec):
         raise Conflict(
             f"the idempotency key {idempotency_key!r} was used for another restore, {earlier.id}",
