@@ -6,7 +6,18 @@ import os
 import random
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from restorium.catalog import backups, jobs, points
+from restorium.catalog.jobs import JobVm
+from restorium.catalog.listing import Row, Visibility
+from restorium.disks.formats import open_disk
+from restorium.flows import repositories
+from restorium.flows.engine import Engine
+from restorium.vault import Key, PointDescription
+from restorium.vocabulary.hierarchy import Platform
+from tests.support.estate import add_host, vm_point
 
 MIB = 1 << 20
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -109,3 +120,39 @@ def _ntfs(folder: Path, image: Path) -> None:
 
 def copy(source: Path, target: Path) -> Path:
     return Path(shutil.copyfile(source, target))
+
+
+def keep(engine: Engine, folder: Path, vms: Mapping[str, Sequence[Path]]) -> dict[str, Row]:
+    """Back the disks of these VMs up, without a flow; gives their VM restore points by name."""
+    url = (folder / "vault").as_uri()
+    repository_id = repositories.add(engine, "main", url, Key.raw(b"not a secret, but as long as one"))
+    vault = engine.vault(repository_id)
+    with engine.database.write() as connection:
+        host = add_host(connection)
+        wanted = [JobVm(host.id, f"vm-{number}", name) for number, name in enumerate(vms)]
+        job = jobs.add(
+            connection, name="nightly", repository_id=repository_id, platform=Platform.VMWARE, vms=wanted
+        )
+    made = []
+    for vm in wanted:
+        with vault.backup() as writer:
+            records = []
+            for number, path in enumerate(vms[vm.vm_name]):
+                with open_disk(path) as reader:
+                    records.append(
+                        writer.write_disk(f"disk{number}", reader, None, lambda _: None, lambda: False)
+                    )
+            described = {"name": vm.vm_name, "settings": {}, "disks": []}
+            name = writer.commit(PointDescription(described, engine.clock.now(), tuple(records)))
+        made.append(vm_point(vm, name))
+    with engine.database.write() as connection:
+        points.record(
+            connection,
+            restore_point_id=engine.clock.new_id(),
+            backup_id=backups.ensure(connection, job.id).id,
+            name="nightly",
+            created_at=engine.clock.now(),
+            vms=made,
+        )
+        found = points.vm_listing.page(connection, visible=Visibility.everything())
+    return {point.vm_name: point for point in found}

@@ -12,10 +12,14 @@ Handler = Callable[[Call], Answer]
 OpenHandler = Callable[[Request], Answer]
 """Of what anybody may ask, logged on or not."""
 
+_REST = "{filepath}"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """``path`` is below ``/api``, with ``{ID}`` where an id stands. roles: of which the caller needs one.
+
+    A path that ends in ``{filepath}`` is that of everything below, whose path is its last id.
 
     brief: the handler reads a row or two and writes nothing.
     """
@@ -70,12 +74,16 @@ class Router:
         """The place of a path; None if there is none."""
         node = self._root
         ids: list[str] = []
-        for segment in segments:
+        below = tuple(segments)
+        for place, segment in enumerate(below):
             child = node.children.get(segment.lower())
             if child is None:
                 child = node.children.get("{}")
                 if child is None:
-                    return None
+                    rest = node.children.get(_REST)
+                    if rest is None:
+                        return None
+                    return Place(rest.routes, rest.open, (*ids, "/".join(below[place:])))
                 ids.append(segment)
             node = child
         return Place(node.routes, node.open, tuple(ids)) if node.routes or node.open else None
@@ -83,6 +91,6 @@ class Router:
     def _node(self, path: str) -> _Node:
         node = self._root
         for segment in path.strip("/").split("/"):
-            name = "{}" if segment.startswith("{") else segment.lower()
+            name = segment if segment == _REST else "{}" if segment.startswith("{") else segment.lower()
             node = node.children.setdefault(name, _Node()) if segment else node
         return node

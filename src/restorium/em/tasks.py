@@ -28,12 +28,17 @@ _ID = re.compile(r"(?:task-)?(\d{1,12})", re.IGNORECASE | re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What an operation made or changed: an entity by type, id and name, None if no one, and what to say of it."""
+    """What an operation made or changed: an entity by type, id and name, None if no one, and what to say of it.
+
+    path: where it is below ``/api`` if it is no entity, linked to as ``rel``; ``kind`` is the link's type then.
+    """
 
     kind: str | None
     id: UUID | None
     name: str | None
     message: str
+    rel: str = "Related"
+    path: str | None = None
 
 
 def run(call: Call, operation: str, start: Callable[[], Started]) -> Answer:
@@ -57,6 +62,8 @@ def run(call: Call, operation: str, start: Callable[[], Started]) -> Answer:
                 related_kind=started.kind,
                 related_id=started.id,
                 related_name=started.name,
+                related_rel=started.rel,
+                related_path=started.path,
             )
     shown = document(call.base, task)
     return Answer(202, shown, {"Location": str(dict(shown.attributes)["Href"])})
@@ -66,7 +73,9 @@ def document(base: str, task: Row) -> Resource:
     """One task. What it is related to comes first among its links: clients take the first."""
     href = f"{base}/tasks/task-{task.number}"
     links = []
-    if task.related_kind is not None:
+    if task.related_path is not None:
+        links.append(Link(task.related_rel, base + task.related_path, task.related_name, task.related_kind))
+    elif task.related_kind is not None:
         related = entity(task.related_kind)
         target = related.href(base, task.related_id, Form.ENTITY)
         links.append(Link("Related", target, task.related_name, related.type))

@@ -75,6 +75,16 @@ def end_forsaken(engine: Engine) -> None:
             _end(connection, session.id, None if asked is None else StepFailed.of(asked))
 
 
+def reconcile(engine: Engine) -> None:
+    """End the logon sessions that have idled for too long, if there are mounts, and what they leave."""
+    with engine.database.read() as connection:
+        mounted = mounts.any_open(connection)
+    if mounted:
+        with engine.database.write() as connection:
+            logons.sweep(connection, engine.settings.em.logon_idle)
+    end_forsaken(engine)
+
+
 def _end(connection: Connection, session_id: UUID, failure: StepFailed | None = None) -> None:
     mounts.remove(connection, session_id)
     if restore_sessions.get(connection, session_id).state is SessionState.STOPPED:
@@ -94,15 +104,10 @@ def _end(connection: Connection, session_id: UUID, failure: StepFailed | None = 
 
 
 class _Mounts:
-    """The engine's care for mounts, with every heartbeat."""
+    """What the engine does for mounts at its start and with every heartbeat."""
 
     def reconcile(self, engine: Engine) -> None:
-        with engine.database.read() as connection:
-            mounted = mounts.any_open(connection)
-        if mounted:
-            with engine.database.write() as connection:
-                logons.sweep(connection, engine.settings.em.logon_idle)
-        end_forsaken(engine)
+        reconcile(engine)
 
 
 Engine.register(_Mounts())

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from restorium.catalog import points, restore_sessions
 from restorium.catalog.listing import Row
-from restorium.em import tasks
+from restorium.em import mounts, tasks
 from restorium.em.bodies import Field, Spec, Values, boolean, read, text
 from restorium.em.call import Answer, Call
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Do, Down, Form, element, up
 from restorium.em.roles import FILE_RESTORERS, READERS, RESTORERS
+from restorium.em.routing import Route
 from restorium.em.tasks import Started
 from restorium.em.values import TEXT
 from restorium.flows import restore as flows
@@ -107,12 +108,19 @@ class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", v
         Down(
             "mounts",
             None,
-            empty="VmRestorePointMounts",
+            serve=mounts.list_all,
             type="VmRestorePointMountList",
             only=Form.ENTITY,
             roles=FILE_RESTORERS,
         ),
-        Do("Create", "POST", path="/mounts", type="VmRestorePointMount", roles=FILE_RESTORERS),
+        Do(
+            "Create",
+            "POST",
+            path="/mounts",
+            type="VmRestorePointMount",
+            roles=FILE_RESTORERS,
+            run=mounts.create,
+        ),
     )
 
     created_at: datetime = element("CreationTimeUTC", query="CreationTime")
@@ -120,3 +128,19 @@ class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", v
     algorithm: Algorithm = element("Algorithm", query="Algorithm")
     point_type: PointType = element("PointType", query="Type")
     hierarchy_ref: str = element("HierarchyObjRef", query="HierarchyObjRef", codec=TEXT)
+
+
+_MOUNT = "/vmRestorePoints/{ID}/mounts/{ID}"
+_FILE = f"{_MOUNT}/{{filepath}}"
+
+ROUTES = (
+    Route("GET", _MOUNT, FILE_RESTORERS, mounts.one),
+    Route("DELETE", _MOUNT, FILE_RESTORERS, mounts.delete),
+    Route("GET", _FILE, READERS, mounts.entry),
+    Route("GET", _FILE, READERS, mounts.list_both, "listAll"),
+    Route("GET", _FILE, READERS, mounts.list_files, "listFiles"),
+    Route("GET", _FILE, READERS, mounts.list_folders, "listDirs"),
+    Route("GET", _FILE, READERS, mounts.download, "download"),
+    Route("POST", _FILE, FILE_RESTORERS, mounts.restore, "restore"),
+)
+"""What is below a mount, which is no entity: its number says something only in the logon session that made it."""
