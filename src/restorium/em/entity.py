@@ -38,8 +38,8 @@ class Entity:
 
     plural: its list element. path: of its collection. slot: its place in a query's Entities, if not the plural.
     vm_bound: whether it has VmDisplayName. queried: whether the query service knows it. roles: who may read it.
-    rows: where it is read from. nulls: members that its JSON has as null. The class's annotated members are its
-    elements, in the order in which they are written.
+    queriers: who may query it, if not those. rows: where it is read from. nulls: members that its JSON has as null.
+    The class's annotated members are its elements, in the order in which they are written.
     """
 
     type: ClassVar[str]
@@ -49,6 +49,7 @@ class Entity:
     vm_bound: ClassVar[bool]
     queried: ClassVar[bool]
     roles: ClassVar[frozenset[Role]] = EVERYONE
+    queriers: ClassVar[frozenset[Role] | None] = None
     rows: ClassVar[Listing]
     links: ClassVar[Sequence[LinkDeclaration]] = (Alternate(),)
     fields: ClassVar[Sequence[Queryable]] = ()

@@ -15,6 +15,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
 
 from restorium.catalog.listing import AllOf, AnyOf, Compare, Filter
 from restorium.em.members import Queryable
+from restorium.em.values import Never
 from restorium.vocabulary.errors import InvalidFilter
 
 _DEEPEST = 32
@@ -96,7 +97,19 @@ class _Meaning(Transformer[Token, Any]):
                 position=_place(given),
                 hint=f"Its values are {field.codec.expected}.",
             ) from None
+        if isinstance(value, Never):
+            return _never(field.column, str(operator), value)
         return Compare(field.column, cast(Any, str(operator)), value)
+
+
+def _never(column: str, operator: str, value: Never) -> Filter:
+    """A comparison with a value that no row has, by the next that one may have."""
+    if operator in ("==", "!="):
+        return AnyOf(()) if operator == "==" else AllOf(())
+    smaller = operator in ("<", "<=")
+    if value.following is None:
+        return Compare(column, "!=", None) if smaller else AnyOf(())
+    return Compare(column, "<" if smaller else ">=", value.following)
 
 
 def _place(token: Token) -> int:

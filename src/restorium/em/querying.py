@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from restorium.catalog import tasks
-from restorium.catalog.listing import Visibility
+from restorium.catalog.listing import Row, Visibility
 from restorium.em import query
 from restorium.em.call import Answer, Call
 from restorium.em.documents import Collection, Link, Resource, references
 from restorium.em.entity import Entity, entities
 from restorium.em.members import Form, Queryable
 from restorium.em.paging import order_of, page_of, paging_info
+from restorium.em.parts import Part, parts
 from restorium.em.reading import Found, find
-from restorium.em.roles import READERS
+from restorium.em.roles import EVERYONE, READERS
 from restorium.em.routing import Route
 from restorium.em.tasks import document
 from restorium.em.values import TEXT, enumeration
 from restorium.vocabulary.errors import AccessDenied, InvalidInput
+from restorium.vocabulary.roles import Role
 from restorium.vocabulary.tasks import TaskState
 
 _SLOTS = [
@@ -88,22 +90,36 @@ def _query(call: Call) -> Answer:
     asked = call.request.parameter("type")
     if asked is None:
         raise InvalidInput("the query names no type", hint=f"Write type= and one of {_types()}.")
-    if asked.lower() == _TASK.lower():
-        found = _tasks(call)
-        return _result("Resources", Collection("Tasks", "Tasks", found.items), found.paging)
-    for kind in _queried():
-        if kind.type.lower() == asked.lower():
-            break
-    else:
+    known = _known(call)
+    kind = known.get(asked.lower())
+    if kind is None:
         raise InvalidInput(f"there is no type {asked!r} to query", hint=f"The types are {_types()}.")
-    if not kind.roles & call.logon.account.roles:
+    if not _queriers(kind) & call.logon.account.roles:
         raise AccessDenied(f"{call.logon.account.name} may not query {kind.type}")
+    if isinstance(kind, Part):
+        found = _parts(call, kind)
+        return _result("Resources", Collection(kind.plural, kind.plural, found.items), found.paging)
     found = find(call, kind)
     if call.form is Form.REFERENCE:
         return _result("Refs", references(found.items, name="Refs"), found.paging)
     entities_found = Collection(kind.slot, kind.plural, found.items)
     shown = Resource("Entities", (), [(kind.slot, entities_found)], nulls=_SLOTS)
     return _result("Entities", shown, found.paging)
+
+
+def _known(call: Call) -> dict[str, type[Entity] | Part]:
+    """What can be queried, by lower-case name."""
+    tasks_here = Part(_TASK, "Tasks", EVERYONE, _TASK_FIELDS, tasks.listing(call.logon), _task)
+    kinds: list[type[Entity] | Part] = [*_queried(), *parts(), tasks_here]
+    return {kind.type.lower(): kind for kind in kinds}
+
+
+def _queriers(kind: type[Entity] | Part) -> frozenset[Role]:
+    return kind.roles if isinstance(kind, Part) else kind.queriers or kind.roles
+
+
+def _task(row: Row, base: str) -> Resource:
+    return document(base, row)
 
 
 def _result(part: str, content: Resource | Collection, paging: Resource | None) -> Answer:
@@ -113,15 +129,14 @@ def _result(part: str, content: Resource | Collection, paging: Resource | None) 
     return Answer(200, Resource("QueryResult", (), members, nulls=_PARTS))
 
 
-def _tasks(call: Call) -> Found:
+def _parts(call: Call, kind: Part) -> Found:
     text = call.request.parameter("filter")
-    where = None if text is None else query.parse(text, _TASK_FIELDS, _TASK)
-    order = order_of(call.request, _TASK_FIELDS, _TASK)
+    where = None if text is None else query.parse(text, kind.fields, kind.type)
+    order = order_of(call.request, kind.fields, kind.type)
     page = page_of(call.request)
-    listing = tasks.listing(call.logon)
     everything = Visibility.everything()
     with call.engine.database.read() as connection:
-        rows = listing.page(
+        rows = kind.rows.page(
             connection,
             where=where,
             order=order,
@@ -129,21 +144,23 @@ def _tasks(call: Call) -> Found:
             offset=page.offset if page else 0,
             visible=everything,
         )
-        total = listing.count(connection, where=where, visible=everything)
-    shown = iter([document(call.base, row) for row in rows])
+        total = kind.rows.count(connection, where=where, visible=everything)
+    shown = iter([kind.shown(row, call.base) for row in rows])
     return Found(shown, paging_info(call.request, page, total) if page else None)
 
 
 def _service(call: Call) -> Answer:
     """Links to the queries that the caller may make."""
-    allowed = [kind.type for kind in _queried() if kind.roles & call.logon.account.roles]
-    links = [Link("Down", f"{call.base}/query?type={name}", None, name) for name in sorted([*allowed, _TASK])]
+    known = sorted(_known(call).values(), key=lambda kind: kind.type)
+    allowed = [kind.type for kind in known if _queriers(kind) & call.logon.account.roles]
+    links = [Link("Down", f"{call.base}/query?type={name}", None, name) for name in allowed]
     href = f"{call.base}/querySvc"
     return Answer(200, Resource("QuerySvc", [("Href", href), ("Type", "QueryService")], (), links))
 
 
 def _types() -> str:
-    return ", ".join(sorted([*(kind.type for kind in _queried()), _TASK]))
+    names = [kind.type for kind in _queried()] + [kind.type for kind in parts()]
+    return ", ".join(sorted([*names, _TASK]))
 
 
 def _queried() -> list[type[Entity]]:

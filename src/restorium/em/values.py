@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from restorium.em.documented import DOCUMENTED
 from restorium.em.documents import Scalar
 from restorium.vocabulary.errors import InvalidIdentifier
 from restorium.vocabulary.ids import parse_uid, urn
@@ -92,8 +93,8 @@ RATIO = Codec(lambda percent: percent / 100, _read_percent, "a number")
 """How many times smaller: kept in percent, shown as a factor."""
 
 
-def uid(kind: str) -> Codec:
-    """``urn:veeam:<kind>:<guid>``; a bare GUID is read as well."""
+def uid(kind: str | None) -> Codec:
+    """``urn:veeam:<kind>:<guid>``; a bare GUID is read as well, and any kind if ``kind`` is None."""
 
     def read(text: str) -> UUID:
         try:
@@ -101,20 +102,34 @@ def uid(kind: str) -> Codec:
         except InvalidIdentifier as error:
             raise ValueError(text) from error
 
-    return Codec(lambda value: urn(kind, value), read, f"an id such as urn:veeam:{kind}:<GUID>")
+    shown = kind or "<Type>"
+    return Codec(lambda value: urn(shown, value), read, f"an id such as urn:veeam:{shown}:<GUID>")
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """A documented value that nothing here has. ``following``: the next that something may have, None if none."""
+
+    following: StrEnum | None
 
 
 def enumeration(kind: type[StrEnum]) -> Codec:
-    """A member by its name, in any case. The members' order is what ``<`` means."""
-    members = {member.lower(): member for member in kind}
+    """A member by its name, in any case, or a ``Never``. The documented order is what ``<`` means."""
+    values: dict[str, StrEnum | Never] = {}
+    following: StrEnum | None = None
+    known = {member.lower(): member for member in kind}
+    for name in reversed(DOCUMENTED.get(kind, ())):
+        following = known.get(name.lower(), following)
+        values[name.lower()] = known.get(name.lower(), Never(following))
+    values |= known
 
-    def read(text: str) -> StrEnum:
-        member = members.get(text.lower())
-        if member is None:
+    def read(text: str) -> StrEnum | Never:
+        value = values.get(text.lower())
+        if value is None:
             raise ValueError(text)
-        return member
+        return value
 
-    return Codec(str, read, "one of " + ", ".join(kind))
+    return Codec(str, read, "one of " + ", ".join(DOCUMENTED.get(kind, kind)))
 
 
 def codec_of(annotation: Any) -> Codec:

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from restorium.catalog import servers
+from restorium.em.absent import SERVER, Fields, absent_part, refuse
+from restorium.em.empty import missing
 from restorium.em.entity import Entity
 from restorium.em.members import Alternate, Do, Down, element, field
 from restorium.em.roles import ADMINISTRATORS, MONITORS
+from restorium.em.routing import Route
 from restorium.em.values import TEXT
+
+_CREDENTIALS: Fields = {
+    "CredentialsId": str,
+    "Username": str,
+    "Description": str,
+    "BackupServerUid": UUID,
+}
+absent_part("Credentials", "CredentialsInfoList", roles=MONITORS, fields=_CREDENTIALS)
+absent_part(
+    "Passwords",
+    "PasswordKeyInfoList",
+    roles=MONITORS,
+    fields={"PasswordKeyID": str, "Hint": str, **SERVER},
+)
 
 
 class BackupServer(Entity, plural="BackupServers", path="backupServers"):
@@ -41,3 +60,11 @@ class BackupServer(Entity, plural="BackupServers", path="backupServers"):
     description: str = element("Description", query="Description")
     port: int = element("Port", query="Port")
     version: str = element("Version", query="Version")
+
+
+_PART = {"GET": MONITORS, "PUT": ADMINISTRATORS, "DELETE": ADMINISTRATORS}
+ROUTES = (
+    Route("POST", "/backupServers", ADMINISTRATORS, refuse, "create"),
+    *missing(BackupServer, "credentials/{ID}", _PART),
+    *missing(BackupServer, "passwords/{ID}", _PART),
+)

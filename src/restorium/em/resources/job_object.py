@@ -38,7 +38,7 @@ def listed(_call: Call, view: View, job: Row) -> Answer:
 
 def shown(job: Row, view: View, *, linked: bool) -> list[Resource]:
     """What a job includes; with links where it stands by itself."""
-    return [_document(job, vm, view.base, linked=linked) for vm in jobs.objects(view.connection, job.id)]
+    return [document(job, vm, view.base, linked=linked) for vm in jobs.objects(view.connection, job.id)]
 
 
 def add(call: Call, job: Row) -> Answer:
@@ -63,7 +63,7 @@ def _one(call: Call) -> Answer:
         wanted = _object_id(call)
         for vm in jobs.objects(connection, job.id):
             if vm.id == wanted:
-                return Answer(200, _document(job, vm, call.base, linked=True))
+                return Answer(200, document(job, vm, call.base, linked=True))
     raise NotFound(f"job {job.name!r} has no object {wanted}")
 
 
@@ -86,7 +86,8 @@ def _updated(job: Row, message: str) -> Started:
     return Started("Job", job.id, job.name, message)
 
 
-def _document(job: Row, vm: Row, base: str, *, linked: bool) -> Resource:
+def document(job: Row, vm: Row, base: str, *, linked: bool) -> Resource:
+    """One object of a job; with links where it stands by itself."""
     above = entity("Job").href(base, job.id)
     href = f"{above}/includes/{vm.id}"
     members = [
