@@ -13,6 +13,8 @@ def translated(what: str) -> Iterator[None]:
     """Errors of dissect become DataCorrupt or Unsupported; ours pass. ``what`` was being read."""
     try:
         yield
+    except DataCorrupt as error:
+        raise DataCorrupt(f"{what}: {error.message}", hint=error.hint) from error.__cause__
     except RestoriumError:
         raise
     except NotImplementedError as error:
