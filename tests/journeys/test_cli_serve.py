@@ -89,6 +89,7 @@ def test_first_start_makes_what_a_client_needs_and_stops_cleanly(
     assert not (data / "server.json").exists()
 
 
+@pytest.mark.slow
 def test_second_start_keeps_account_and_certificate_and_shows_no_password(
     tmp_path: Path, started: list[Server]
 ) -> None:
@@ -105,6 +106,7 @@ def test_second_start_keeps_account_and_certificate_and_shows_no_password(
     assert (data / "initial-password").read_text().strip() not in errors
 
 
+@pytest.mark.slow
 def test_first_password_can_be_chosen(tmp_path: Path, started: list[Server]) -> None:
     data, chosen, wrong = tmp_path / "data", tmp_path / "chosen", tmp_path / "wrong"
     chosen.write_text("correct horse battery\n")
@@ -118,6 +120,7 @@ def test_first_password_can_be_chosen(tmp_path: Path, started: list[Server]) -> 
     assert not (data / "initial-password").exists()
 
 
+@pytest.mark.slow
 def test_second_server_on_one_data_folder_is_refused(tmp_path: Path, started: list[Server]) -> None:
     started.append(Server("--data", str(tmp_path), "--listen", "127.0.0.1:0"))
     second = Server("--data", str(tmp_path), "--listen", "127.0.0.1:0")
@@ -164,6 +167,7 @@ def test_bad_configuration_names_file_and_member(tmp_path: Path, text: str, told
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_server_on_postgresql_keeps_everything_there(
     tmp_path: Path, started: list[Server], postgres: PostgresServer
 ) -> None:

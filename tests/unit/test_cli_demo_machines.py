@@ -37,6 +37,7 @@ def test_machine_without_ext4_tools_gets_a_fat_volume_with_all_files(
 
 
 @pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="mkfs.ext4 is not installed")
+@pytest.mark.slow
 def test_change_overwrites_the_files_named_and_nothing_else(tmp_path: Path) -> None:
     machine = make_machine(tmp_path, "mail", "qcow2")
     assert machine.file_system == "ext4"

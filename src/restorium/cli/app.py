@@ -32,7 +32,6 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
 ) -> None:
     """Run the server until it is told to stop."""
-    from restorium.cli.serve import serve
     from restorium.settings import Settings
 
     given: dict[str, object] = {}
@@ -40,8 +39,12 @@ def serve(
         given["data"] = data
     if listen is not None:
         given["http"] = {"listen": listen}
+    settings = Settings.load(config, **given)
+    # The engine takes seconds to load: a mistake in the settings is told before.
+    from restorium.cli.serve import serve
+
     serve(
-        Settings.load(config, **given),
+        settings,
         show=lambda text: typer.echo(text, err=True),
         ready=lambda url: typer.echo(f"listening on {url}"),
     )
