@@ -21,6 +21,8 @@ from restorium.flows.restore_record import RestoreRecord
 from restorium.vocabulary.sessions import SessionResult, SessionState
 from tests.support.flows import CALLER, MIB, Site, digest, files, make_vm, overwrite
 
+pytestmark = pytest.mark.slow
+
 _COPIED = "restorium.flows.restore_record:RestoreRecord.copied"
 _COMMIT = "restorium.vault.backup:BackupWriter.commit"
 _FINALISE = "restorium.hosts.image_folder.target:ImageFolderTarget.finalise"
@@ -100,7 +102,6 @@ def _ends_rightly(site: Site, session_id: UUID, expected: str) -> None:
     assert files(site.images) == {"web.raw", "web.vm.toml", "copy.raw", "copy.vm.toml"}
 
 
-@pytest.mark.slow
 def test_restore_killed_at_a_checkpoint_goes_on_from_there(
     site: Site, taken: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +131,6 @@ def test_restore_killed_at_a_checkpoint_goes_on_from_there(
     assert site.restore_session(session_id).progress >= session.progress
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", [_FINALISE, f"-{_FINALISE}"])
 def test_restore_killed_around_its_end_makes_one_vm(site: Site, taken: Taken, place: str) -> None:
     session_id = site.start_restore(taken.id, keep_original=True, new_name="copy")
@@ -139,7 +139,6 @@ def test_restore_killed_around_its_end_makes_one_vm(site: Site, taken: Taken, pl
     _ends_rightly(site, session_id, taken.digest)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", [_COMMIT, f"-{_COMMIT}"])
 def test_backup_killed_around_its_commit_makes_one_point(site: Site, taken: Taken, place: str) -> None:
     before = site.points()
