@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +62,41 @@ def _kill_while_copying(server: DemoServer, client: Client, session: str) -> Non
     server.process.wait()
 
 
+Starter = Callable[[], DemoServer]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    """Starts a server on one data folder; what still runs at the end is killed."""
+    started: list[DemoServer] = []
+
+    def start_one() -> DemoServer:
+        started.append(start_server(tmp_path / "data", tmp_path / "log"))
+        return started[-1]
+
+    yield start_one
+    for server in started:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("clean", [False, True], ids=["killed", "stopped"])
-def test_restore_goes_on_after_the_server_was_interrupted(tmp_path: Path, clean: bool) -> None:
-    server = start_server(tmp_path / "data", tmp_path / "log")
+def test_restore_goes_on_after_the_server_was_interrupted(
+    tmp_path: Path, start: Starter, clean: bool
+) -> None:
+    server = start()
     with connect(server.connection) as client:
         session = _begin(client, tmp_path)
         if clean:
             server.stop()
         else:
             _kill_while_copying(server, client, session)
-    server = start_server(tmp_path / "data", tmp_path / "log")
-    try:
-        with connect(server.connection) as client:
-            found = _ended(client, f"/restore-sessions/{session}")
-    finally:
-        server.stop()
+    server = start()
+    with connect(server.connection) as client:
+        found = _ended(client, f"/restore-sessions/{session}")
+    server.stop()
     assert (found["result"], found["progress"], found["restored_ref"]) == ("Success", 100, "web2")
     assert _digest(tmp_path / "images" / "web2.raw") == _digest(tmp_path / "images" / "web.raw")
     assert [path.name for path in (tmp_path / "images").iterdir() if path.name.startswith(".")] == []
