@@ -74,14 +74,16 @@ class _Face:
         place = self._router.find(_segments(scope))
         if self._engine.database.reads_wait_for_nobody and _is_brief(place, scope["method"]):
             # Handing it to a thread and back would take longer than answering it.
-            rendered = self._render(scope, headers, body)
+            rendered = self._render(scope, headers, body, place)
         else:
-            rendered = await to_thread.run_sync(self._render, scope, headers, body)
+            rendered = await to_thread.run_sync(self._render, scope, headers, body, place)
         await _send(rendered, scope["method"], send, receive)
         if rendered.due is not None:
             await to_thread.run_sync(logon.touch, self._engine, rendered.due)
 
-    def _render(self, scope: Scope, headers: Mapping[str, str], body: bytes | None) -> _Rendered:
+    def _render(
+        self, scope: Scope, headers: Mapping[str, str], body: bytes | None, place: Place | None
+    ) -> _Rendered:
         media = accepted(headers.get("accept"))
         if media is None:
             told_why = refusal(
@@ -94,7 +96,7 @@ class _Face:
                     f"the body is larger than {self._engine.settings.em.max_body_bytes} bytes",
                     hint="Send a smaller one.",
                 )
-            answer, due = self._answer(self._request(scope, headers, body))
+            answer, due = self._answer(self._request(scope, headers, body), place)
             return replace(self._written(answer, media), due=due)
         except RestoriumError as error:
             return self._written(told(error), media)
@@ -115,9 +117,8 @@ class _Face:
         parameters = {name.lower(): value for name, value in given}
         return Request(method, base, _segments(scope), parameters, headers, body, address)
 
-    def _answer(self, request: Request) -> tuple[Answer, Logon | None]:
+    def _answer(self, request: Request, place: Place | None) -> tuple[Answer, Logon | None]:
         """The answer, and the logon session whose use is to be noted."""
-        place = self._router.find(request.segments)
         if place is not None and request.method in place.open:
             return place.open[request.method](request), None
         with self._engine.database.read() as connection:

@@ -37,9 +37,7 @@ def start(engine: Engine, job_id: UUID, caller: Caller, *, retry: bool = False) 
     """
     with engine.database.write() as connection:
         session = job_sessions.create(connection, job_id, caller, retry=retry)
-    _sessions.begin(engine, session)
-    session_id: UUID = session.id
-    return session_id
+    return _sessions.begin(engine, session)
 
 
 def start_due(engine: Engine, job: Row) -> UUID | None:
@@ -61,9 +59,7 @@ def start_due(engine: Engine, job: Row) -> UUID | None:
                 told = f"The run due at {job.next_run:%Y-%m-%d %H:%M} UTC was left out: {refusal.message}."
                 job_sessions.add_event(connection, unfinished.id, "warning", told)
             return None
-    _sessions.begin(engine, session)
-    session_id: UUID = session.id
-    return session_id
+    return _sessions.begin(engine, session)
 
 
 def cancel(engine: Engine, session_id: UUID) -> None:

@@ -41,10 +41,7 @@ def start(engine: Engine, spec: RestoreSpec, caller: Caller, *, idempotency_key:
         session = restore_sessions.create(
             connection, point=point, spec=spec, caller=caller, idempotency_key=idempotency_key
         )
-    if session.state is SessionState.STARTING:
-        _sessions.begin(engine, session)
-    session_id: UUID = session.id
-    return session_id
+    return _sessions.begin(engine, session)
 
 
 def cancel(engine: Engine, session_id: UUID) -> None:

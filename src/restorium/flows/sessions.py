@@ -73,14 +73,15 @@ class SessionFlows:
         self._flow = durable.flow(name, self._run)
         Engine.register(self)
 
-    def begin(self, engine: Engine, session: Row) -> None:
-        """Enqueue the flow of a session just written. What fails here is done by a reconcile."""
-        if not engine.runs_flows:
-            return
-        try:
-            self._enqueue(engine, session)
-        except Exception as error:  # noqa: BLE001  the session stands, and the caller has its id
-            _log.warning("a flow is enqueued later", session=str(session.id), error=repr(error))
+    def begin(self, engine: Engine, session: Row) -> UUID:
+        """Enqueue the flow of a session that nobody has begun; gives its id. What fails is done by a reconcile."""
+        session_id: UUID = session.id
+        if engine.runs_flows and session.state is SessionState.STARTING:
+            try:
+                self._enqueue(engine, session)
+            except Exception as error:  # noqa: BLE001  the session stands, and the caller has its id
+                _log.warning("a flow is enqueued later", session=str(session_id), error=repr(error))
+        return session_id
 
     def cancel(self, engine: Engine, session_id: UUID) -> None:
         """Ask a session to end. One that nobody has begun ends at once.
