@@ -12,7 +12,7 @@ import pytest
 
 from restorium.vocabulary.roles import Role
 from restorium.vocabulary.sessions import SessionState
-from tests.support.em import FACTS, JSON, EmClient, Site, links, standing_site, tag
+from tests.support.em import FACTS, JSON, EmClient, Site, allowed, links, standing_site, tag
 
 ABSENT: dict[str, Any] = json.loads((Path(__file__).parent.parent / "facts" / "em-absent.json").read_text())
 ENDPOINTS = [(method, path) for method, _, path in (each.partition(" ") for each in ABSENT["endpoints"])]
@@ -98,35 +98,19 @@ def test_each_role_gets_as_far_as_the_reference_says(full: Site) -> None:
         full.add_account(role, [role])
         client = full.client(role)
         for method, path in ENDPOINTS:
-            allowed = _allowed(role, method, path)
-            if allowed is not None:
+            may = allowed(role, method, path)
+            if may is not None:
                 answer = client.request(method, _named(path))
-                assert (answer.status != 403) == allowed, (role, method, path, answer.status)
+                assert (answer.status != 403) == may, (role, method, path, answer.status)
                 assert answer.status not in (400, 401, 405)
                 checked += 1
         for kind in QUERIES:
-            allowed = _allowed(role, "GET", f"/query?type={kind}")
-            if allowed is not None:
+            may = allowed(role, "GET", f"/query?type={kind}")
+            if may is not None:
                 answer = client.get(f"/query?type={kind}")
-                assert (answer.status == 200) == allowed, (role, kind, answer.status)
+                assert (answer.status == 200) == may, (role, kind, answer.status)
                 checked += 1
     assert checked > 1000
-
-
-def _allowed(role: str, method: str, path: str) -> bool | None:
-    facts = FACTS["roles"][role]
-    if role == Role.PORTAL_ADMINISTRATOR:
-        return True
-    if any(_matches(pattern, method, path) for pattern in facts["deny"]):
-        return False
-    return True if any(_matches(pattern, method, path) for pattern in facts["allow"]) else None
-
-
-def _matches(pattern: str, method: str, path: str) -> bool:
-    if pattern.endswith(" (all)"):
-        start = pattern.removesuffix(" (all)")
-        return path == start or path.startswith((f"{start}/", f"{start}?"))
-    return pattern == f"{method} {path}"
 
 
 def test_each_type_is_queried_by_its_documented_fields(client: EmClient) -> None:

@@ -409,3 +409,20 @@ def record_restores(monkeypatch: pytest.MonkeyPatch) -> Recorded:
 
     monkeypatch.setattr(restore, "start", start)
     return recorded
+
+
+def allowed(role: str, method: str, path: str) -> bool | None:
+    """Whether the interface's list of roles lets that role call it; None where the list is silent."""
+    if role == Role.PORTAL_ADMINISTRATOR:
+        return True
+    facts = FACTS["roles"][role]
+    if any(_matches(pattern, method, path) for pattern in facts["deny"]):
+        return False
+    return True if any(_matches(pattern, method, path) for pattern in facts["allow"]) else None
+
+
+def _matches(pattern: str, method: str, path: str) -> bool:
+    if pattern.endswith(" (all)"):
+        start = pattern.removesuffix(" (all)")
+        return path == start or path.startswith((f"{start}/", f"{start}?"))
+    return pattern == f"{method} {path}"
