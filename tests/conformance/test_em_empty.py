@@ -179,32 +179,33 @@ def test_documented_values_that_nothing_has_are_compared_by_their_place(client: 
 
 _LOGON = (
     "backupServers managedServers jobs failoverPlans hierarchyRoots repositories backups restorePoints"
-    " vmRestorePoints vAppRestorePoints replicas vmReplicaPoints backupSessions restoreSessions replicaSessions"
-    " backupTaskSessions replicaTaskSessions security wanAccelerators backupFiles externalRepositories"
+    " vmRestorePoints vAppRestorePoints replicas vmReplicaPoints catalog/vms backupSessions restoreSessions"
+    " replicaSessions backupTaskSessions replicaTaskSessions security wanAccelerators backupFiles externalRepositories"
     " cdpPolicies cdpReplicaSessions cdpReplicaTaskSessions vAppReplicaPoints cdpReplica/vms cdpReplica/vApps"
     " systemSessions tasks querySvc lookupSvc reports/summary"
     " backupServers* managedServers* backupServers?action=create jobs* failoverPlans* hierarchyRoots*"
-    " repositories* backups* restorePoints* vmRestorePoints* vAppRestorePoints* replicas* vmReplicaPoints*"
+    " repositories* backups* restorePoints* vmRestorePoints* vAppRestorePoints* replicas* vmReplicaPoints* catalog/vms*"
     " backupSessions* restoreSessions* replicaSessions* backupTaskSessions* replicaTaskSessions*"
     " wanAccelerators* vCloud backupFiles* agents selfService/vSphere externalRepositories* nas cdpPolicies*"
     " cdpReplicaSessions* cdpReplicaTaskSessions* vAppReplicaPoints* cdpReplica/vms* cdpReplica/vApps*"
     " systemSessions* cloud"
 )
-"""The links of recorded answers in their order; a star stands for ``format=Entity``. The catalog is left out."""
+"""The links of recorded answers in their order; a star stands for ``format=Entity``."""
 
 
 def test_a_logon_links_to_all_in_the_recorded_order(client: EmClient, full: Site) -> None:
     def linked(one: EmClient) -> list[str]:
         [session] = one.get("/logonSessions").xml
-        paths = [link["Href"].removeprefix(f"{one.base}/") for link in links(session)[1:-1]]
-        return [path for path in paths if not path.startswith("catalog/")]
+        return [link["Href"].removeprefix(f"{one.base}/") for link in links(session)[1:-1]]
 
     assert linked(client) == [path.replace("*", "?format=Entity") for path in _LOGON.split()]
     full.add_account("restorer", [Role.SQL_RESTORE_OPERATOR])
     assert linked(full.client("restorer")) == [
         "failoverPlans",
+        "catalog/vms",
         "restoreSessions",
         "tasks",
         "failoverPlans?format=Entity",
+        "catalog/vms?format=Entity",
         "restoreSessions?format=Entity",
     ]

@@ -33,7 +33,9 @@ from tests.support.em import (
     tag,
 )
 
-TYPES: dict[str, Any] = FACTS["types"]
+QUERIED: dict[str, Any] = FACTS["types"]
+TYPES: dict[str, Any] = QUERIED | FACTS["unqueried"]
+VM = "west 1 & <co>"
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,5}[1-9])?Z"
 _WRITTEN = {
@@ -68,13 +70,28 @@ def client(full: Site) -> EmClient:
     return full.client()
 
 
+def _id(full: Site, kind: str) -> str:
+    """Of the one thing of a kind that is looked at, as its UID has it."""
+    named = {"CatalogVm": VM, "CatalogVmRestorePoint": full.ids["VmRestorePoint"]}
+    return str({**full.ids, **named}[kind])
+
+
+def _list(kind: str) -> str:
+    return "/" + TYPES[kind]["path"].replace("{vmname}", quote(VM))
+
+
+def _at(full: Site, kind: str) -> str:
+    return f"{_list(kind)}/{quote(_id(full, kind))}"
+
+
 def _entity(client: EmClient, full: Site, kind: str, headers: dict[str, str] | None = None) -> Any:
-    return client.get(f"/{TYPES[kind]['path']}/{full.ids[kind]}?format=Entity", headers)
+    return client.get(f"{_at(full, kind)}?format=Entity", headers)
 
 
 def test_facts_are_of_the_declared_types(full: Site) -> None:
     """The others are what this server never has any of; tests/conformance/test_em_empty.py has them."""
-    assert set(TYPES) <= {each.type for each in entities() if each.queried}
+    assert set(QUERIED) <= {each.type for each in entities() if each.queried}
+    assert set(FACTS["unqueried"]) <= {each.type for each in entities() if not each.queried}
 
 
 def test_xml_has_the_documented_members_in_order(client: EmClient, full: Site) -> None:
@@ -87,8 +104,8 @@ def test_xml_has_the_documented_members_in_order(client: EmClient, full: Site) -
             if written in _WRITTEN:
                 [member] = children(found, name)
                 assert re.fullmatch(_WRITTEN[written], member.text or ""), (name, member.text)
-        assert found.get("UID") == f"urn:veeam:{kind}:{full.ids[kind]}"
-        assert found.get("Href") == f"{client.base}/{facts['path']}/{full.ids[kind]}?format=Entity"
+        assert found.get("UID") == f"urn:veeam:{kind}:{_id(full, kind)}"
+        assert found.get("Href") == f"{client.base}{_at(full, kind)}?format=Entity"
 
 
 def test_values_of_enumerations_are_documented_ones(client: EmClient, full: Site) -> None:
@@ -126,24 +143,24 @@ def test_links_are_the_documented_ones_in_order(client: EmClient, full: Site) ->
 
 def test_links_of_references_are_the_documented_ones(client: EmClient, full: Site) -> None:
     for kind in [kind for kind in TYPES if "reference_links" in TYPES[kind]]:
-        shown = client.get(f"/{TYPES[kind]['path']}/{full.ids[kind]}").xml
+        shown = client.get(_at(full, kind)).xml
         assert [_described(client, link) for link in links(shown)] == TYPES[kind]["reference_links"]
 
 
 def _described(client: EmClient, link: dict[str, str]) -> list[str | bool | None]:
-    path = _GUID.sub("{ID}", link["Href"].removeprefix(client.base))
+    path = _GUID.sub("{ID}", link["Href"].removeprefix(client.base)).replace(quote(VM), "{vmname}")
     return [link["Rel"], link.get("Type"), path, "Name" in link]
 
 
 def test_reference_and_entity_lead_to_each_other(client: EmClient, full: Site) -> None:
     for kind in TYPES:
-        reference = client.get(f"/{TYPES[kind]['path']}/{full.ids[kind]}").xml
+        reference = client.get(_at(full, kind)).xml
         assert (tag(reference), reference.get("Type")) == ("EntityRef", f"{kind}Reference")
         [away] = [link for link in links(reference) if link["Rel"] == "Alternate"]
         shown = client.follow(away["Href"]).xml
         assert (tag(shown), away["Type"], away["Name"]) == (kind, kind, shown.get("Name"))
         [back] = [link for link in links(shown) if link["Rel"] == "Alternate"]
-        assert client.follow(back["Href"]).body == client.get(f"/{TYPES[kind]['path']}/{full.ids[kind]}").body
+        assert client.follow(back["Href"]).body == client.get(_at(full, kind)).body
 
 
 def test_every_link_to_read_leads_somewhere(client: EmClient, full: Site) -> None:
@@ -165,17 +182,17 @@ def test_every_link_to_read_leads_somewhere(client: EmClient, full: Site) -> Non
 def test_lists_have_the_documented_roots(client: EmClient) -> None:
     for kind in TYPES:
         facts = TYPES[kind]
-        references = client.get(f"/{facts['path']}").xml
+        references = client.get(_list(kind)).xml
         assert tag(references) == "EntityReferences"
         assert {tag(each) for each in references} == {"Ref"}
-        shown = client.get(f"/{facts['path']}?format=Entity").xml
+        shown = client.get(f"{_list(kind)}?format=Entity").xml
         assert (tag(shown), {tag(each) for each in shown}) == (facts["plural"], {kind})
-        assert list(client.get(f"/{facts['path']}", JSON).json) == ["Refs"]
-        assert list(client.get(f"/{facts['path']}?format=Entity", JSON).json) == [facts["plural"]]
+        assert list(client.get(_list(kind), JSON).json) == ["Refs"]
+        assert list(client.get(f"{_list(kind)}?format=Entity", JSON).json) == [facts["plural"]]
 
 
 def test_query_has_the_documented_parts(client: EmClient) -> None:
-    for kind in TYPES:
+    for kind in QUERIED:
         plural = TYPES[kind]["plural"]
         references = client.get(f"/query?type={kind}").xml
         assert (tag(references), [tag(part) for part in references]) == ("QueryResult", ["Refs"])
@@ -205,10 +222,10 @@ def test_camel_case_is_that_of_release_13(database: Database, tmp_path: Path, cl
 
 
 def test_each_documented_field_filters_and_sorts(client: EmClient, full: Site) -> None:
-    for kind in TYPES:
+    for kind in QUERIED:
         own = _entity(client, full, kind, JSON).json
         everything = client.get(f"/{TYPES[kind]['path']}?format=Entity", JSON).json[TYPES[kind]["plural"]]
-        for name, written in TYPES[kind]["query"].items():
+        for name, written in QUERIED[kind]["query"].items():
             value = _asked(full, own, name)
             text = str(value).lower() if isinstance(value, bool) else str(value)
             condition = quote('{}{}"{}"'.format(name, "{}", text.replace('"', '""')), safe="{}")
@@ -266,8 +283,8 @@ def _present(value: Any, members: list[str] | None) -> Any:
 
 
 def test_enumerations_are_ordered_as_documented(client: EmClient) -> None:
-    for kind in TYPES:
-        for name, known in TYPES[kind]["query_enums"].items():
+    for kind in QUERIED:
+        for name, known in QUERIED[kind]["query_enums"].items():
             own = [str(member) for member in _members(kind, name)]
             lower = [member.lower() for member in known]
             places = [lower.index(member.lower()) for member in own if member.lower() in lower]
@@ -293,13 +310,13 @@ def test_fields_are_found_in_any_case_and_unknown_ones_named(client: EmClient) -
 def test_query_service_lists_what_the_caller_may_query(client: EmClient, full: Site) -> None:
     found = client.get("/querySvc").xml
     assert (tag(found), found.get("Type")) == ("QuerySvc", "QueryService")
-    assert {*TYPES, "Task"} <= {link["Type"] for link in links(found)}
+    assert {*QUERIED, "Task"} <= {link["Type"] for link in links(found)}
     for link in links(found):
         assert link["Rel"] == "Down"
         assert tag(client.follow(link["Href"]).xml) == "QueryResult"
     full.add_account("operator", [Role.VM_RESTORE_OPERATOR])
     offered = {link["Type"] for link in links(full.client("operator").get("/querySvc").xml)}
-    assert offered & set(TYPES) == {"Backup", "RestorePoint", "RestoreSession", "VmRestorePoint"}
+    assert offered & set(QUERIED) == {"Backup", "RestorePoint", "RestoreSession", "VmRestorePoint"}
 
 
 def test_objects_of_a_job_name_its_vms(client: EmClient, full: Site) -> None:
@@ -337,11 +354,22 @@ def _routes() -> Iterator[tuple[str, str]]:
     for kind, facts in TYPES.items():
         yield "GET", f"/{facts['path']}"
         yield "GET", f"/{facts['path']}/{{ID}}"
-        yield "GET", f"/query?type={kind}"
+        if kind in QUERIED:
+            yield "GET", f"/query?type={kind}"
         for rel, _, path, _ in facts["links"]:
             if rel in ("Down", "Related") and path.startswith(f"/{facts['path']}/"):
                 yield "GET", path
-            elif rel in ("Create", "Start", "Stop", "Retry", "Clone", "Restore", "VeeamZip", "QuickBackup"):
+            elif rel in (
+                "Create",
+                "Start",
+                "Stop",
+                "Retry",
+                "Clone",
+                "Restore",
+                "Browse",
+                "VeeamZip",
+                "QuickBackup",
+            ):
                 yield "POST", path
     yield "GET", "/tasks"
     yield "GET", "/query?type=Task"
@@ -350,6 +378,9 @@ def _routes() -> Iterator[tuple[str, str]]:
 
 def _named(full: Site, path: str) -> str:
     kinds = {facts["path"]: kind for kind, facts in TYPES.items()}
+    if path.startswith("/catalog/"):
+        path = path.replace("/vms/{ID}", f"/vms/{quote(VM)}").replace("{vmname}", quote(VM))
+        return path.replace("{ID}", _id(full, "CatalogVmRestorePoint"))
     kind = kinds.get(path.split("/")[1])
     return path if kind is None else path.replace("{ID}", str(full.ids[kind]))
 

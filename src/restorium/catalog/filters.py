@@ -16,7 +16,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from restorium.catalog.text import folded
-from restorium.catalog.types import Guid, Instant, Ordered
+from restorium.catalog.types import Exact, Guid, Instant, Ordered
 from restorium.vocabulary.errors import InvalidFilter
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">="]
@@ -118,7 +118,7 @@ def _checked(kind: sa.types.TypeEngine[Any], value: Value) -> Value:
             return value
         case (sa.Integer(), int()) if not isinstance(value, bool) and value in _INTEGERS:
             return value
-        case (sa.Text(), str()) if storable(value):
+        case (sa.Text() | Exact(), str()) if storable(value):
             return value
     return None
 

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from restorium.catalog.filters import AllOf, AnyOf, Compare, Filter, Special, condition, folding
 from restorium.catalog.prepared import Prepared
 from restorium.catalog.rows import Row
-from restorium.catalog.types import Guid
+from restorium.catalog.types import Exact
 from restorium.catalog.visibility import ACCOUNT, Visibility
 from restorium.vocabulary.errors import InvalidFilter
 
@@ -51,7 +51,7 @@ class Listing:
         self._cut = cut
         self._special = special or {}
 
-    def one(self, connection: Connection, key: UUID, visible: Visibility) -> Row | None:
+    def one(self, connection: Connection, key: UUID | str, visible: Visibility) -> Row | None:
         """The row of that id; None if there is none or ``visible`` hides it."""
         prepared = self._one if self._whole(visible) else self._one_cut
         return prepared.one_or_none(connection, self._parameters(visible) | {"key": key})
@@ -96,7 +96,7 @@ class Listing:
 
     @cached_property
     def _by_key(self) -> sa.Select[Any]:
-        return self._all.where(self.columns["id"] == sa.bindparam("key", type_=Guid))
+        return self._all.where(self.columns["id"] == sa.bindparam("key", type_=self.columns["id"].type))
 
     @cached_property
     def _one(self) -> Prepared:
@@ -128,7 +128,10 @@ class Listing:
                 raise InvalidFilter(f"there is no field {name!r} to sort by")
             statement = statement.order_by(_directed(self.columns[name], descending))
         descending = order[-1][1] if order else False
-        return statement.order_by(_directed(self.columns["id"], descending))
+        key = self.columns["id"]
+        # Databases order text each in its way; they agree on it once it is folded.
+        keys = [sa.type_coerce(key, sa.Text), key] if isinstance(key.type, Exact) else [key]
+        return statement.order_by(*(_directed(each, descending) for each in keys))
 
 
 def columns_of(table: sa.Table, *, without: Container[str] = ()) -> dict[str, sa.ColumnElement[Any]]:

@@ -170,6 +170,7 @@ vm_restore_points = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Index("ix_vm_restore_points_created_at", "created_at", "id"),
     sa.Index("ix_vm_restore_points_vm", "host_id", "vm_ref", "created_at"),
+    sa.Index("ix_vm_restore_points_vm_name", "vm_name", "created_at"),
 )
 """One VM in one restore point. ``vault_point`` is the manifest's name in the repository."""
 
@@ -376,7 +377,7 @@ mounts = sa.Table(
 )
 """Open views of the files in a restore point, each of one logon session and with a restore session of its own.
 
-``number`` counts from 1 in each logon session and restore point. They end with the logon session.
+``number`` counts from 1 in each logon session and restore point; 0 is a browse. They end with the logon session.
 """
 
 workers = sa.Table(

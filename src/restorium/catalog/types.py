@@ -48,6 +48,16 @@ class Guid(TypeDecorator[UUID]):
         return _read_guid if dialect.name == "sqlite" else None
 
 
+class Exact(TypeDecorator[str]):
+    """Text that names something: compared as it is, where other text is compared without regard to case."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Reader:
+        return None
+
+
 class Ordered(TypeDecorator[Any]):
     """A member of an enumeration, kept as its place in it, by which the API compares enumerations."""
 

@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import structlog
 from anyio import to_thread
@@ -176,8 +176,9 @@ def _is_brief(place: Place | None, method: str) -> bool:
 
 
 def _segments(scope: Scope) -> tuple[str, ...]:
-    """The path below ``/api``, without empty segments."""
-    return tuple([segment for segment in scope["path"].split("/") if segment][1:])
+    """The path below ``/api``, without empty segments. A slash that is written ``%2F`` is part of a name."""
+    segments = scope["raw_path"].decode("latin-1").split("/")
+    return tuple([unquote(segment) for segment in segments if segment][1:])
 
 
 def _route(request: Request, routes: Mapping[str | None, Route]) -> Route:

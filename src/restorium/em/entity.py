@@ -10,8 +10,10 @@ import types
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
+from urllib.parse import quote
 from uuid import UUID
 
+from restorium.catalog.filters import storable
 from restorium.catalog.listing import Listing, Row
 from restorium.em.call import View
 from restorium.em.documents import Link, Resource
@@ -26,8 +28,9 @@ from restorium.em.members import (
     To,
 )
 from restorium.em.roles import EVERYONE
-from restorium.em.values import TEXT, codec_of, uid
-from restorium.vocabulary.ids import urn
+from restorium.em.values import TEXT, codec_of, name_uid, uid
+from restorium.vocabulary.errors import NotFound
+from restorium.vocabulary.ids import parse_guid, urn
 from restorium.vocabulary.roles import Role
 
 _BY_NAME: dict[str, type[Entity]] = {}
@@ -39,7 +42,9 @@ class Entity:
     plural: its list element. path: of its collection. slot: its place in a query's Entities, if not the plural.
     vm_bound: whether it has VmDisplayName. queried: whether the query service knows it. roles: who may read it.
     queriers: who may query it, if not those. rows: where it is read from. nulls: members that its JSON has as null.
-    The class's annotated members are its elements, in the order in which they are written.
+    named: whether its id is a name and no GUID. naming: what Name is, and its field in the query service.
+    within: the column of the id that stands for ``{ID}`` in the path, that of what one lies below; such a kind has no
+    list of its own. The class's annotated members are its elements, in the order in which they are written.
     """
 
     type: ClassVar[str]
@@ -48,6 +53,9 @@ class Entity:
     slot: ClassVar[str]
     vm_bound: ClassVar[bool]
     queried: ClassVar[bool]
+    within: ClassVar[str | None]
+    named: ClassVar[bool]
+    naming: ClassVar[Queryable] = Queryable("Name", "name", TEXT)
     roles: ClassVar[frozenset[Role]] = EVERYONE
     queriers: ClassVar[frozenset[Role] | None] = None
     rows: ClassVar[Listing]
@@ -65,27 +73,50 @@ class Entity:
         slot: str | None = None,
         vm_bound: bool = False,
         queried: bool = True,
+        within: str | None = None,
+        named: bool = False,
         **options: Any,
     ) -> None:
         super().__init_subclass__(**options)
         cls.type, cls.plural, cls.path = cls.__name__, plural, path
-        cls.slot, cls.vm_bound, cls.queried = slot or plural, vm_bound, queried
+        cls.slot, cls.vm_bound, cls.queried, cls.within = slot or plural, vm_bound, queried, within
+        cls.named = named
         cls.elements = tuple(_elements(cls))
         cls.queryable = {field.name.lower(): field for field in _fields(cls)}
         _BY_NAME[cls.type] = cls
 
     @classmethod
-    def href(cls, base: str, key: UUID, form: Form = Form.REFERENCE) -> str:
-        """The absolute address of one of the two documents of an entity."""
-        return f"{base}/{cls.path}/{key}{'?format=Entity' if form is Form.ENTITY else ''}"
+    def href(cls, base: str, key: UUID | str, form: Form = Form.REFERENCE) -> str:
+        """The absolute address of one of the two documents of an entity that lies below no other."""
+        return f"{base}/{cls.path}/{_segment(key)}{'?format=Entity' if form is Form.ENTITY else ''}"
+
+    @classmethod
+    def at(cls, base: str, row: Row, form: Form = Form.REFERENCE) -> str:
+        """The absolute address of one of the two documents of a row."""
+        href = cls.href(base, row.id, form)
+        return href if cls.within is None else href.replace("{ID}", _segment(getattr(row, cls.within)), 1)
+
+    @classmethod
+    def key(cls, text: str) -> UUID | str:
+        """An id as it stands in a path. Raises InvalidIdentifier, and NotFound for a name that nothing can have."""
+        if not cls.named:
+            return parse_guid(text)
+        if not storable(text):
+            raise NotFound(f"there is no {cls.type} {text!r}")
+        return text
+
+    @classmethod
+    def name_of(cls, row: Row) -> str:
+        """The Name of a row."""
+        return str(cls.naming.codec.show(getattr(row, cls.naming.column)))
 
     @classmethod
     def shown(cls, row: Row, view: View) -> Resource:
         """The entity's document."""
         attributes = [
-            ("Href", cls.href(view.base, row.id, Form.ENTITY)),
+            ("Href", cls.at(view.base, row, Form.ENTITY)),
             ("Type", cls.type),
-            ("Name", row.name),
+            ("Name", cls.name_of(row)),
             ("UID", urn(cls.type, row.id)),
         ]
         if cls.vm_bound:
@@ -98,8 +129,8 @@ class Entity:
         """The reference's document: ``EntityRef`` alone, ``Ref`` in lists."""
         attributes = [
             ("UID", urn(cls.type, row.id)),
-            ("Name", row.name),
-            ("Href", cls.href(view.base, row.id)),
+            ("Name", cls.name_of(row)),
+            ("Href", cls.at(view.base, row)),
             ("Type", f"{cls.type}Reference"),
         ]
         return Resource(name, attributes, (), cls._links(row, view.base, Form.REFERENCE))
@@ -127,20 +158,19 @@ class Entity:
                         shown.append(_to(declared, base, key, getattr(row, f"{declared.by}_name")))
                 case Down(only=only) if only in (None, form):
                     kind = declared.type or f"{declared.target}ReferenceList"
-                    shown.append(Link(declared.rel, f"{cls.href(base, row.id)}/{declared.path}", None, kind))
+                    shown.append(Link(declared.rel, f"{cls.at(base, row)}/{declared.path}", None, kind))
                 case Do() if form is Form.ENTITY:
                     action = "" if declared.action is None else f"?action={declared.action}"
-                    href = f"{cls.href(base, row.id)}{declared.path}{action}"
-                    shown.append(
-                        Link(declared.rel, href, row.name if declared.named else None, declared.type)
-                    )
+                    href = f"{cls.at(base, row)}{declared.path}{action}"
+                    name = cls.name_of(row) if declared.named else None
+                    shown.append(Link(declared.rel, href, name, declared.type))
         return shown
 
     @classmethod
     def _alternate(cls, row: Row, base: str, form: Form) -> Link:
         if form is Form.ENTITY:
-            return Link("Alternate", cls.href(base, row.id), row.name, f"{cls.type}Reference")
-        return Link("Alternate", cls.href(base, row.id, Form.ENTITY), row.name, cls.type)
+            return Link("Alternate", cls.at(base, row), cls.name_of(row), f"{cls.type}Reference")
+        return Link("Alternate", cls.at(base, row, Form.ENTITY), cls.name_of(row), cls.type)
 
 
 def entity(name: str) -> type[Entity]:
@@ -153,7 +183,11 @@ def entities() -> list[type[Entity]]:
     return [_BY_NAME[name] for name in sorted(_BY_NAME)]
 
 
-def _to(declared: To, base: str, key: UUID, name: str | None) -> Link:
+def _segment(key: UUID | str) -> str:
+    return quote(key, safe="") if isinstance(key, str) else str(key)
+
+
+def _to(declared: To, base: str, key: UUID | str, name: str | None) -> Link:
     target = entity(declared.target)
     kind = target.type if declared.form is Form.ENTITY else f"{target.type}Reference"
     return Link(declared.rel, target.href(base, key, declared.form), name, kind)
@@ -176,8 +210,8 @@ def _required(annotation: Any) -> Any:
 
 
 def _fields(cls: type[Entity]) -> Iterator[Queryable]:
-    yield Queryable("UID", "id", uid(cls.type))
-    yield Queryable("Name", "name", TEXT)
+    yield Queryable("UID", "id", name_uid(cls.type) if cls.named else uid(cls.type))
+    yield cls.naming
     for each in cls.elements:
         if each.query is not None and each.codec is not None:
             yield Queryable(each.query, each.column, each.codec)

@@ -22,8 +22,9 @@ _LISTS = (
 
 
 class Tree(NamedTuple):
-    """The files of a mount. ``href`` is the address that their paths go on from, ``above`` what it belongs to.
+    """The files of a mount. ``href`` is the address that their paths go on from.
 
+    above: what the volumes belong to. top: what the list of volumes belongs to, where that has an address.
     page_size: entries of a page where none is asked for.
     """
 
@@ -31,10 +32,11 @@ class Tree(NamedTuple):
     href: str
     above: Link
     page_size: int
+    top: Link | None = None
 
     def at(self, path: tuple[str, ...]) -> str:
-        """The address of what stands at a path."""
-        return "/".join((self.href, *(quote(part, safe=PLAIN) for part in path)))
+        """The address of what stands at a path; it ends in a slash where that is the list of volumes."""
+        return f"{self.href}/{'/'.join(quote(part, safe=PLAIN) for part in path)}"
 
 
 def split(path: str) -> tuple[str, ...]:
@@ -48,9 +50,9 @@ def roots(tree: Tree) -> list[Resource]:
 
 
 def shown(tree: Tree, path: tuple[str, ...]) -> Resource:
-    """One entry."""
-    entry = tree.guest.entry(path)
-    inside = _directory(tree, path) if entry.kind is Kind.FOLDER else _file(tree, entry)
+    """One entry; what holds the volumes where the path is empty."""
+    entry = tree.guest.entry(path) if path else None
+    inside = _directory(tree, path) if entry is None or entry.kind is Kind.FOLDER else _file(tree, entry)
     attributes = [("Href", tree.at(path)), ("Type", "FileSystemEntry")]
     return Resource("FileSystemEntry", attributes, [(inside.name, inside)], [_up(tree, path)])
 
@@ -108,7 +110,7 @@ def _several(name: str, items: Iterable[Resource]) -> tuple[str, Member]:
 def _directory(tree: Tree, path: tuple[str, ...]) -> Resource:
     href = tree.at(path)
     links = [Link("Down", f"{href}?action={action}", None, kind) for action, kind in _LISTS]
-    members = [("Path", "/".join(path)), ("Name", path[-1])]
+    members = [("Path", "/".join(path)), ("Name", path[-1])] if path else []
     return Resource("DirectoryEntry", [("Href", href), ("Type", "DirectoryEntry")], members, links)
 
 
@@ -126,7 +128,9 @@ def _file(tree: Tree, entry: Entry) -> Resource:
 
 
 def _up(tree: Tree, path: tuple[str, ...]) -> Link:
-    return Link("Up", tree.at(path[:-1]), None, "DirectoryEntry") if len(path) > 1 else tree.above
+    if len(path) > 1:
+        return Link("Up", tree.at(path[:-1]), None, "DirectoryEntry")
+    return tree.above if path or tree.top is None else tree.top
 
 
 def _attachment(name: str) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from restorium.catalog import mounts as rows
 from restorium.catalog.listing import Row
 from restorium.em import files, tasks
-from restorium.em.bodies import Field, Spec, Values, boolean, read, text
+from restorium.em.bodies import Field, Spec, read
+from restorium.em.browsing import Opened
 from restorium.em.call import Answer, Call, View
 from restorium.em.documents import Collection, Link, Resource
 from restorium.em.entity import entity
@@ -16,11 +16,11 @@ from restorium.em.files import Tree
 from restorium.em.reading import row_of
 from restorium.em.tasks import Started
 from restorium.flows import mounts as flows
-from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
+from restorium.vocabulary.errors import NotFound
 
 _POINT = "VmRestorePoint"
 _TYPE = "VmRestorePointMount"
-_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 _PAGE_SIZE = 100
 
 
@@ -32,31 +32,6 @@ def _os_kind(value: str) -> str:
 
 MOUNT_BODY = Spec("", (Field("OsKind", _os_kind),))
 """Of any name in XML, since no document tells it. What is on the disks decides, not what the caller says."""
-
-CREDENTIALS = Spec("GuestCredentials", (Field("UserName", text), Field("Password", text)))
-RESTORE_BODY = Spec(
-    "FileRestoreSpec",
-    (
-        Field(
-            "ToOriginalLocation",
-            Spec(
-                "ToOriginalLocation",
-                (Field("GuestCredentials", CREDENTIALS),),
-                attributes=(Field("Overwrite", boolean), Field("PermissionsOnly", boolean)),
-            ),
-        ),
-        Field("ForDirectDownload", Spec("ForDirectDownload")),
-    ),
-    one_of=True,
-)
-
-
-class Mounted(NamedTuple):
-    """A mount of the caller's: its row, its path below ``/api``, and its files."""
-
-    row: Row
-    path: str
-    tree: Tree
 
 
 def create(call: Call, point: Row) -> Answer:
@@ -80,72 +55,16 @@ def list_all(call: Call, view: View, point: Row) -> Answer:
 
 def one(call: Call) -> Answer:
     """GET …/mounts/{ID}."""
-    return Answer(200, _document(_mounted(call)))
+    return Answer(200, _document(find(call)))
 
 
 def delete(call: Call) -> Answer:
     """DELETE …/mounts/{ID}."""
-    flows.unmount(call.engine, _mounted(call).row)
+    flows.unmount(call.engine, find(call).row)
     return Answer(204)
 
 
-def entry(call: Call) -> Answer:
-    """GET …/mounts/{ID}/{filepath}."""
-    return Answer(200, files.shown(_mounted(call).tree, files.split(call.ids[-1])))
-
-
-def list_both(call: Call) -> Answer:
-    """GET …?action=listAll."""
-    return Answer(200, files.listed(call, _mounted(call).tree, files.split(call.ids[-1])))
-
-
-def list_files(call: Call) -> Answer:
-    """GET …?action=listFiles."""
-    tree = _mounted(call).tree
-    return Answer(200, files.listed(call, tree, files.split(call.ids[-1]), folders=False))
-
-
-def list_folders(call: Call) -> Answer:
-    """GET …?action=listDirs."""
-    tree = _mounted(call).tree
-    return Answer(200, files.listed(call, tree, files.split(call.ids[-1]), files=False))
-
-
-def download(call: Call) -> Answer:
-    """GET …?action=download."""
-    mounted, path = _mounted(call), files.split(call.ids[-1])
-    answer = files.download(mounted.tree, path)
-    if call.request.method == "GET":
-        told = f"{call.logon.account.name} downloads {'/'.join(path)}"
-        flows.tell(call.engine, mounted.row.session_id, told)
-    return answer
-
-
-def restore(call: Call) -> Answer:
-    """POST …?action=restore: a task with the address to download from."""
-    mounted, path = _mounted(call), files.split(call.ids[-1])
-    check(read(call.request, RESTORE_BODY))
-
-    def start() -> Started:
-        files.check(mounted.tree, path)
-        href = f"{mounted.tree.at(path).removeprefix(call.base)}?action=download"
-        return Started(None, None, None, "File is ready for download", rel="Download", path=href)
-
-    return tasks.run(call, "FileRestoreFromMountPoint", start)
-
-
-def check(body: Values | None) -> None:
-    """Raises InvalidInput for no body, Unsupported for what files cannot be restored to."""
-    if body is None:
-        raise InvalidInput("the body is empty", hint="Send a FileRestoreSpec with ForDirectDownload.")
-    if "ToOriginalLocation" in body:
-        raise Unsupported(
-            "files are not written into the VM that they were backed up from: its host only keeps images",
-            hint="Ask for ForDirectDownload, and copy what is downloaded to where it belongs.",
-        )
-
-
-def _mounted(call: Call) -> Mounted:
+def find(call: Call) -> Opened:
     """The mount that the path names. Raises NotFound, also for those of other logon sessions and unseen VMs."""
     with call.engine.database.read() as connection:
         point = row_of(call, entity(_POINT), connection)
@@ -155,14 +74,13 @@ def _mounted(call: Call) -> Mounted:
     return _tree(call, point, row)
 
 
-def _tree(call: Call, point: Row, row: Row) -> Mounted:
-    path = _path(point, row.number)
-    href = f"{call.base}{path}"
+def _tree(call: Call, point: Row, row: Row) -> Opened:
+    href = f"{call.base}{_path(point, row.number)}"
     above = Link("Up", href, f"{point.id}@{row.number}", _TYPE)
-    return Mounted(row, path, Tree(flows.opened(call.engine, row), href, above, _PAGE_SIZE))
+    return Opened(row, Tree(flows.opened(call.engine, row), href, above, _PAGE_SIZE))
 
 
-def _document(mounted: Mounted) -> Resource:
+def _document(mounted: Opened) -> Resource:
     href = mounted.tree.href
     volumes = Collection("FSRoots", "FSRoots", files.roots(mounted.tree))
     return Resource(

@@ -12,8 +12,8 @@ from restorium.em.documents import Link, Resource
 from restorium.em.members import Queryable
 from restorium.vocabulary.errors import InvalidFilter, InvalidInput
 
-PLAIN = "/:$~"
-"""What stands in a path as it is, besides letters and digits."""
+PLAIN = ":$~"
+"""What stands in a segment of a path as it is, besides letters and digits."""
 _LARGEST = 2**31 - 1
 _ECHOED = ("action", "type", "format", "filter", "sortAsc", "sortDesc")
 
@@ -70,8 +70,8 @@ def paging_info(request: Request, page: Page, total: int) -> Resource:
 def _href(request: Request, size: int, number: int) -> str:
     given = [(name, request.parameter(name)) for name in _ECHOED]
     echoed = [f"{name}={quote(value, safe='')}" for name, value in given if value is not None]
-    path = quote(request.path, safe=PLAIN)
-    return f"{request.base}{path}?{'&'.join([*echoed, f'pageSize={size}', f'page={number}'])}"
+    path = "/".join(quote(segment, safe=PLAIN) for segment in request.segments)
+    return f"{request.base}/{path}?{'&'.join([*echoed, f'pageSize={size}', f'page={number}'])}"
 
 
 def _positive(request: Request, name: str) -> int | None:

@@ -32,7 +32,8 @@ def routes() -> Iterator[Route]:
     """The routes that follow from the declarations."""
     for kind in entities():
         path = f"/{kind.path}"
-        yield Route("GET", path, kind.roles, partial(listed, kind))
+        if kind.within is None:
+            yield Route("GET", path, kind.roles, partial(listed, kind))
         yield Route("GET", f"{path}/{{ID}}", kind.roles, partial(_one, kind), brief=True)
         for down in kind.lists():
             roles = down.roles if down.roles is not None else _both(kind, down)
@@ -65,9 +66,11 @@ def find(call: Call, kind: type[Entity], restriction: Filter | None = None) -> F
 
 def row_of(call: Call, kind: type[Entity], connection: Connection) -> Row:
     """The row that the path names. Raises NotFound, also for what the caller may not see."""
-    row = kind.rows.one(connection, call.id, call.visible)
-    if row is None:
-        raise NotFound(f"there is no {kind.type} {call.id}")
+    above, given = call.ids[0], call.ids[0 if kind.within is None else 1]
+    key = kind.key(given)
+    row = kind.rows.one(connection, key, call.visible)
+    if row is None or (kind.within is not None and str(getattr(row, kind.within)) != above):
+        raise NotFound(f"there is no {kind.type} {key}")
     return row
 
 

@@ -30,7 +30,8 @@ _ID = re.compile(r"(?:task-)?(\d{1,12})", re.IGNORECASE | re.ASCII)
 class Started:
     """What an operation made or changed: an entity by type, id and name, None if no one, and what to say of it.
 
-    path: where it is below ``/api`` if it is no entity, linked to as ``rel``; ``kind`` is the link's type then.
+    path: where it is below ``/api`` if it is no entity, linked to as ``rel``; ``kind`` is the link's type then. With an
+    id both are linked to, the entity first.
     """
 
     kind: str | None
@@ -73,12 +74,13 @@ def document(base: str, task: Row) -> Resource:
     """One task. What it is related to comes first among its links: clients take the first."""
     href = f"{base}/tasks/task-{task.number}"
     links = []
-    if task.related_path is not None:
-        links.append(Link(task.related_rel, base + task.related_path, task.related_name, task.related_kind))
-    elif task.related_kind is not None:
+    name, kind = task.related_name, task.related_kind
+    if task.related_id is not None:
         related = entity(task.related_kind)
-        target = related.href(base, task.related_id, Form.ENTITY)
-        links.append(Link("Related", target, task.related_name, related.type))
+        links.append(Link("Related", related.href(base, task.related_id, Form.ENTITY), name, related.type))
+        name = kind = None
+    if task.related_path is not None:
+        links.append(Link(task.related_rel, base + task.related_path, name, kind))
     links.append(Link("Delete", href))
     members: list[tuple[str, str | Resource | None]] = [
         ("TaskId", f"task-{task.number}"),

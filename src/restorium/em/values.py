@@ -106,6 +106,16 @@ def uid(kind: str | None) -> Codec:
     return Codec(lambda value: urn(shown, value), read, f"an id such as urn:veeam:{shown}:<GUID>")
 
 
+def name_uid(kind: str) -> Codec:
+    """``urn:veeam:<kind>:<name>`` of what has its name for an id; a bare name is read as well."""
+    start = urn(kind, "")
+
+    def read(text: str) -> str:
+        return text[len(start) :] if text.lower().startswith(start.lower()) else text
+
+    return Codec(lambda value: urn(kind, value), read, f"an id such as {start}<name>")
+
+
 @dataclass(frozen=True, slots=True)
 class Never:
     """A documented value that nothing here has. ``following``: the next that something may have, None if none."""

@@ -1,4 +1,4 @@
-"""File-level restore: mounting a restore point, reading from the mount, unmounting.
+"""File-level restore: mounting or browsing a restore point, reading from the mount, unmounting.
 
 A mount is a row in the catalog and nothing else: any process reads it, and a restart leaves it where it is. Its
 restore session is Working from the mount to its end. It ends when it is unmounted, cancelled, or when its logon
@@ -30,21 +30,23 @@ def mount(engine: Engine, logon: Logon, point: Row, caller: Caller) -> Row:
     no file system is found, DataCorrupt, ChunkMissing, StorageUnavailable.
     """
     with engine.database.write() as connection:
-        session = restore_sessions.create(
-            connection, point=point, spec=RestoreSpec(point.id), caller=caller, kind=RestoreKind.FILE_LEVEL
-        )
-        restore_sessions.advance(connection, session.id, SessionState.WORKING)
-        restore_sessions.enter_phase(connection, session.id, RestorePhase.MOUNTED)
-        restore_sessions.assign(connection, session.id, engine.worker_id)
-        made = mounts.create(connection, logon, point.id, session.id)
-    try:
-        volumes = ", ".join(guest_of(engine, point.id).volumes)
-    except Exception as error:
-        with engine.database.write() as connection:
-            _end(connection, session.id, StepFailed.of(error))
-        raise
-    tell(engine, session.id, f"Mounted for {caller.account}: {volumes}")
-    return made
+        mounts.hold(connection, logon)
+        made = _begin(connection, engine, logon, point, caller)
+    return _looked_into(engine, made, caller)
+
+
+def browse(engine: Engine, logon: Logon, point: Row, caller: Caller) -> Row:
+    """Browse a restore point, a row of vm_names.point_listing, in the catalog of VMs; gives the mount.
+
+    A logon session browses a restore point once: the browse that there is, or a new one. Raises as ``mount`` does.
+    """
+    with engine.database.write() as connection:
+        mounts.hold(connection, logon)
+        made = mounts.find(connection, logon, point.id, mounts.BROWSE)
+        if made is not None:
+            return made
+        made = _begin(connection, engine, logon, point, caller, mounts.BROWSE)
+    return _looked_into(engine, made, caller)
 
 
 def opened(engine: Engine, mounted: Row) -> Guest:
@@ -83,6 +85,35 @@ def reconcile(engine: Engine) -> None:
         with engine.database.write() as connection:
             logons.sweep(connection, engine.settings.em.logon_idle)
     end_forsaken(engine)
+
+
+def _begin(
+    connection: Connection,
+    engine: Engine,
+    logon: Logon,
+    point: Row,
+    caller: Caller,
+    number: int | None = None,
+) -> Row:
+    session = restore_sessions.create(
+        connection, point=point, spec=RestoreSpec(point.id), caller=caller, kind=RestoreKind.FILE_LEVEL
+    )
+    restore_sessions.advance(connection, session.id, SessionState.WORKING)
+    restore_sessions.enter_phase(connection, session.id, RestorePhase.MOUNTED)
+    restore_sessions.assign(connection, session.id, engine.worker_id)
+    return mounts.create(connection, logon, point.id, session.id, number=number)
+
+
+def _looked_into(engine: Engine, made: Row, caller: Caller) -> Row:
+    """A new mount, which ends at once if there is nothing to be seen in it."""
+    try:
+        volumes = ", ".join(opened(engine, made).volumes)
+    except Exception as error:
+        with engine.database.write() as connection:
+            _end(connection, made.session_id, StepFailed.of(error))
+        raise
+    tell(engine, made.session_id, f"Mounted for {caller.account}: {volumes}")
+    return made
 
 
 def _end(connection: Connection, session_id: UUID, failure: StepFailed | None = None) -> None:

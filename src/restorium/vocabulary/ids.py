@@ -18,9 +18,9 @@ def parse_guid(text: str) -> UUID:
     return UUID(text)
 
 
-def urn(kind: str, guid: UUID) -> str:
-    """``urn:veeam:<kind>:<guid>``, the UID member of every entity."""
-    return f"urn:veeam:{kind}:{guid}"
+def urn(kind: str, key: UUID | str) -> str:
+    """``urn:veeam:<kind>:<guid>``, the UID member of every entity; some have a name in place of the GUID."""
+    return f"urn:veeam:{kind}:{key}"
 
 
 def parse_uid(text: str, kind: str | None = None) -> UUID:

@@ -9,6 +9,7 @@ from restorium.catalog import points, restore_sessions
 from restorium.catalog.listing import Row
 from restorium.em import mounts, tasks
 from restorium.em.bodies import Field, Spec, Values, boolean, read, text
+from restorium.em.browsing import Browsing
 from restorium.em.call import Answer, Call
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Do, Down, Form, element, up
@@ -131,16 +132,18 @@ class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", v
 
 
 _MOUNT = "/vmRestorePoints/{ID}/mounts/{ID}"
-_FILE = f"{_MOUNT}/{{filepath}}"
+_FILES = Browsing(
+    _MOUNT,
+    mounts.find,
+    readers=READERS,
+    restorers=FILE_RESTORERS,
+    operation="FileRestoreFromMountPoint",
+    message="File is ready for download",
+)
 
 ROUTES = (
     Route("GET", _MOUNT, FILE_RESTORERS, mounts.one),
     Route("DELETE", _MOUNT, FILE_RESTORERS, mounts.delete),
-    Route("GET", _FILE, READERS, mounts.entry),
-    Route("GET", _FILE, READERS, mounts.list_both, "listAll"),
-    Route("GET", _FILE, READERS, mounts.list_files, "listFiles"),
-    Route("GET", _FILE, READERS, mounts.list_folders, "listDirs"),
-    Route("GET", _FILE, READERS, mounts.download, "download"),
-    Route("POST", _FILE, FILE_RESTORERS, mounts.restore, "restore"),
+    *_FILES.routes(),
 )
 """What is below a mount, which is no entity: its number says something only in the logon session that made it."""
