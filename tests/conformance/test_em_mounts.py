@@ -4,76 +4,20 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from lxml import etree
 
 from restorium.catalog import restore_sessions
 from restorium.catalog.database import Database
-from restorium.catalog.listing import Row, Visibility
 from restorium.flows import mounts
 from restorium.vocabulary.roles import Role
 from restorium.vocabulary.sessions import SessionResult, SessionState
 from tests.support import guests
 from tests.support.clock import ManualClock
-from tests.support.em import JSON, EmClient, Site, attributes, children, links, site, tag
-
-DOWNLOAD = b"<FileRestoreSpec><ForDirectDownload /></FileRestoreSpec>"
-
-
-@dataclass
-class Lab:
-    """A VM ``web`` with a FAT and an ext4 partition, of which ``files`` are on both."""
-
-    site: Site
-    clock: ManualClock
-    point: Row
-    files: dict[str, bytes]
-
-    @property
-    def mounts(self) -> str:
-        return f"/vmRestorePoints/{self.point.id}/mounts"
-
-    def sessions(self) -> list[Row]:
-        with self.site.database.read() as connection:
-            return list(
-                restore_sessions.listing.page(
-                    connection, order=[("created_at", False)], visible=Visibility.everything()
-                )
-            )
-
-
-@pytest.fixture(scope="session")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
-    folder = tmp_path_factory.mktemp("guest")
-    files = guests.tree(folder / "tree")
-    parts = [guests.make(kind, folder / "tree", folder / kind, 10) for kind in ("fat16", "ext4")]
-    return guests.partitioned(folder / "disk.raw", "gpt", parts), files
-
-
-@pytest.fixture
-def lab(
-    database: Database, tmp_path: Path, clock: ManualClock, disk: tuple[Path, dict[str, bytes]]
-) -> Iterator[Lab]:
-    with site(database, tmp_path, clock) as made:
-        kept = guests.keep(made.engine, tmp_path, {"web": [disk[0]]})
-        yield Lab(made, clock, kept["web"], disk[1])
-
-
-def task_of(client: EmClient, path: str, body: bytes = b"") -> etree._Element:
-    """The finished task of a POST."""
-    answer = client.post(path, body)
-    assert answer.status == 202, answer.text
-    return client.follow(attributes(answer.xml)["Href"]).xml
-
-
-def outcome(task: etree._Element) -> tuple[str | None, str]:
-    result = children(task, "Result")[0]
-    return result.get("Success"), str(children(result, "Message")[0].text)
+from tests.support.em import JSON, EmClient, attributes, children, links, site, tag
+from tests.support.lab import DOWNLOAD, Lab, names, outcome, task_of
 
 
 def mounted(lab: Lab, client: EmClient) -> str:
@@ -81,10 +25,6 @@ def mounted(lab: Lab, client: EmClient) -> str:
     related = links(task_of(client, lab.mounts))[0]
     assert (related["Rel"], related["Type"]) == ("Related", "VmRestorePointMount")
     return related["Href"].removeprefix(client.base)
-
-
-def names(element: etree._Element, kind: str) -> list[str]:
-    return [str(children(each, "Name")[0].text) for found in children(element, kind) for each in found]
 
 
 def test_a_mount_is_made_by_a_task_that_names_it(lab: Lab) -> None:

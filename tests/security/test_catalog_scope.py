@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import accounts, backups, job_sessions, points, restore_sessions
+from restorium.catalog import accounts, backups, job_sessions, points, restore_sessions, vm_names
 from restorium.catalog.accounts import Scope
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
@@ -27,7 +27,12 @@ CUT: dict[str, Listing] = {
     "vm restore points": points.vm_listing,
     "task sessions": job_sessions.task_listing,
     "restore sessions": restore_sessions.listing,
+    "vm names": vm_names.listing,
+    "vm restore points by name": vm_names.point_listing,
 }
+
+
+OF_VMS = ["vm restore points", "task sessions", "restore sessions", "vm names", "vm restore points by name"]
 
 
 @dataclass(frozen=True)
@@ -96,14 +101,14 @@ def test_without_a_scope_nothing_is_seen(world: World, kind: str) -> None:
     assert world.seen(kind, world.visible()) == set()
 
 
-@pytest.mark.parametrize("kind", ["vm restore points", "task sessions", "restore sessions"])
+@pytest.mark.parametrize("kind", OF_VMS)
 def test_a_scope_on_a_vm_shows_that_vm(world: World, kind: str) -> None:
     vm = world.vms["east-2"]
     world.allow(Scope(vm.host_id, vm.vm_ref))
     assert world.seen(kind, world.visible()) == {"east-2"}
 
 
-@pytest.mark.parametrize("kind", ["vm restore points", "task sessions", "restore sessions"])
+@pytest.mark.parametrize("kind", OF_VMS)
 def test_a_scope_on_a_host_shows_its_vms(world: World, kind: str) -> None:
     world.allow(Scope(world.vms["west-1"].host_id))
     assert world.seen(kind, world.visible()) == {"west-1", "west-2"}
