@@ -1,4 +1,4 @@
-"""Writing raw and qcow2 images: what a restore, a crash and a full disk make of them."""
+"""Writing images: what a restore, a crash and a full disk make of them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tests.support.disks import CLUSTER, MIB, check_cover, needs_qemu, qemu_img,
 
 SIZE = 8 * MIB
 DATA = Extent(2 * MIB, 3 * MIB, hole=False)
+MAPPED = [each for each in WRITTEN_FORMATS if each != "raw"]
+"""Formats whose images take writes only where they have room for data."""
 EXTENTS = [Extent(0, 2 * MIB, hole=True), DATA, Extent(5 * MIB, 3 * MIB, hole=True)]
 
 
@@ -117,39 +119,43 @@ def test_writes_beyond_the_disk_are_refused(tmp_path: Path, image_format: str, p
         writer.write(place, b"xx")
 
 
-@pytest.mark.parametrize("format_", ["vmdk", "vhdx", "qed"])
-def test_formats_that_are_not_written_are_refused(tmp_path: Path, format_: str) -> None:
-    with pytest.raises(InvalidInput, match=rf"'{format_}'.*raw, qcow2"):
-        create_disk(tmp_path / "disk", SIZE, format_, EXTENTS)
-    with pytest.raises(InvalidInput, match=format_):
-        reopen_disk(tmp_path / "disk", SIZE, format_)
+def test_formats_that_are_not_written_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"'qed'.*raw, qcow2, vmdk, vhdx"):
+        create_disk(tmp_path / "disk", SIZE, "qed", EXTENTS)
+    with pytest.raises(InvalidInput, match="qed"):
+        reopen_disk(tmp_path / "disk", SIZE, "qed")
 
 
-def test_qcow2_refuses_writes_to_a_hole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("image_format", MAPPED)
+def test_writes_to_a_hole_are_refused(tmp_path: Path, image_format: str) -> None:
     path = tmp_path / "disk"
-    with create_disk(path, SIZE, "qcow2", EXTENTS) as writer:
+    with create_disk(path, SIZE, image_format, EXTENTS) as writer:
         for place in (DATA.offset - 1, DATA.end - 1):
-            with pytest.raises(InvalidInput, match=r"disk have no cluster"):
+            with pytest.raises(InvalidInput, match=r"disk have no (cluster|block)"):
                 writer.write(place, b"xx")
-    assert len(read_all(path, "qcow2")) == SIZE
+    assert len(read_all(path, image_format)) == SIZE
 
 
-def test_qcow2_holds_clusters_that_data_touches_only_in_part(tmp_path: Path) -> None:
+@pytest.mark.parametrize("image_format", MAPPED)
+def test_blocks_that_data_touches_only_in_part_are_there(tmp_path: Path, image_format: str) -> None:
     content = bytearray(SIZE)
     spans = [Extent(CLUSTER - 1, 2, hole=False), Extent(5 * CLUSTER + 7, 1, hole=False)]
     for span in spans:
         content[span.offset : span.end] = b"ab"[: span.length]
-    write_image(tmp_path / "disk", bytes(content), "qcow2", spans)
-    assert read_all(tmp_path / "disk", "qcow2") == content
+    write_image(tmp_path / "disk", bytes(content), image_format, spans)
+    assert read_all(tmp_path / "disk", image_format) == content
 
 
-def test_qcow2_of_odd_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="whole sectors"):
-        create_disk(tmp_path / "disk", 1000, "qcow2", [])
+@pytest.mark.parametrize("image_format", MAPPED)
+def test_disk_of_a_size_that_the_format_has_not_is_refused(tmp_path: Path, image_format: str) -> None:
+    for size in (1000,) if image_format == "qcow2" else (0, 1000):
+        with pytest.raises(InvalidInput, match="whole sectors"):
+            create_disk(tmp_path / "disk", size, image_format, [])
 
 
-def test_qcow2_that_was_not_laid_out_to_its_end_is_no_image(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("image_format", MAPPED)
+def test_image_that_was_not_laid_out_to_its_end_is_none(
+    tmp_path: Path, image_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever write is the last before a crash: either all of the layout is there, or no image."""
     real = os.pwrite
@@ -164,39 +170,43 @@ def test_qcow2_that_was_not_laid_out_to_its_end_is_no_image(
 
         monkeypatch.setattr(os, "pwrite", write)
         try:
-            create_disk(path, SIZE, "qcow2", EXTENTS).close()
+            create_disk(path, SIZE, image_format, EXTENTS).close()
         except HostError as error:
             assert "power cut" in error.message
             with pytest.raises(DiskDamaged):
-                reopen_disk(path, SIZE, "qcow2")
+                reopen_disk(path, SIZE, image_format)
             continue
         assert last > 3
-        assert read_all(path, "qcow2") == bytes(SIZE)
+        assert read_all(path, image_format) == bytes(SIZE)
         return
     pytest.fail("the layout never came to its end")
 
 
 @needs_qemu
-@pytest.mark.parametrize("size", [0, 512, CLUSTER, 100 * MIB + 512, 700 * MIB])
-def test_qemu_finds_nothing_wrong_with_our_qcow2(tmp_path: Path, size: int) -> None:
-    path, plain = tmp_path / "disk.qcow2", tmp_path / "disk.raw"
+@pytest.mark.parametrize("image_format", MAPPED)
+@pytest.mark.parametrize("size", [512, CLUSTER, 100 * MIB + 512, 700 * MIB])
+def test_qemu_finds_nothing_wrong_with_our_images(tmp_path: Path, image_format: str, size: int) -> None:
+    image, plain = tmp_path / "disk", tmp_path / "disk.raw"
     count = min(size // 512, 9)
     spans = [Extent(size // 512 * number // count * 512, 512, hole=False) for number in range(count)]
-    for image, image_format in ((path, "qcow2"), (plain, "raw")):
-        with create_disk(image, size, image_format, spans) as writer:
+    for path, its_format in ((image, image_format), (plain, "raw")):
+        with create_disk(path, size, its_format, spans) as writer:
             for span in spans:
                 writer.write(span.offset, random.Random(span.offset).randbytes(512))
-    assert "No errors" in qemu_img("check", path)
-    assert "identical" in qemu_img("compare", "-f", "qcow2", "-F", "raw", path, plain)
+    assert "No errors" in qemu_img("check", "-f", image_format, image)
+    assert "identical" in qemu_img("compare", "-f", image_format, "-F", "raw", image, plain)
 
 
+@pytest.mark.slow
 @needs_qemu
-def test_metadata_of_400_gib_is_small_and_whole(tmp_path: Path) -> None:
-    path, size = tmp_path / "disk.qcow2", 400 << 30
-    create_disk(path, size, "qcow2", [Extent(0, size, hole=False)]).close()
+@pytest.mark.parametrize("image_format", MAPPED)
+def test_metadata_of_400_gib_is_small_and_whole(tmp_path: Path, image_format: str) -> None:
+    path, size = tmp_path / "disk", 400 << 30
+    create_disk(path, size, image_format, [Extent(0, size, hole=False)]).close()
     assert path.stat().st_blocks * 512 < 80 * MIB
-    assert "No errors" in qemu_img("check", path)
-    with reopen_disk(path, size, "qcow2") as writer:
+    if image_format == "qcow2":  # of the others QEMU reads every entry by itself, for half a minute
+        assert "No errors" in qemu_img("check", path)
+    with reopen_disk(path, size, image_format) as writer:
         writer.write(size - 3, b"end")
     with open_disk(path) as reader:
         tail = bytearray(4)

@@ -10,8 +10,8 @@ from restorium.disks.files import ImageFile
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.disks.qcow2 import Qcow2Reader, create_qcow2, reopen_qcow2
 from restorium.disks.raw import RawReader, create_raw, reopen_raw
-from restorium.disks.vhdx import VhdxReader
-from restorium.disks.vmdk import VmdkReader
+from restorium.disks.vhdx import VhdxReader, create_vhdx, reopen_vhdx
+from restorium.disks.vmdk import VmdkReader, create_vmdk, reopen_vmdk
 from restorium.vocabulary.errors import InvalidInput
 
 _READERS: dict[str, Callable[[Path], DiskReader]] = {
@@ -32,7 +32,20 @@ _MAGICS = {
 FORMATS = tuple(_READERS)
 """Formats that are read."""
 
-WRITTEN_FORMATS = ("raw", "qcow2")
+_CREATORS: dict[str, Callable[[Path, int, Iterable[Extent]], DiskWriter]] = {
+    "raw": create_raw,
+    "qcow2": create_qcow2,
+    "vmdk": create_vmdk,
+    "vhdx": create_vhdx,
+}
+_REOPENERS: dict[str, Callable[[Path, int], DiskWriter]] = {
+    "raw": reopen_raw,
+    "qcow2": reopen_qcow2,
+    "vmdk": reopen_vmdk,
+    "vhdx": reopen_vhdx,
+}
+
+WRITTEN_FORMATS = tuple(_CREATORS)
 """Formats that are written."""
 
 
@@ -61,25 +74,23 @@ def open_disk(path: Path, format: str | None = None) -> DiskReader:
 def create_disk(path: Path, size: int, format: str, extents: Iterable[Extent]) -> DiskWriter:
     """A new image of ``size`` bytes that reads as zeros, in the place of what stands there.
 
-    format: one of WRITTEN_FORMATS. extents: what will be written and what stays a hole, covering the disk; a
-    qcow2 image takes no writes elsewhere. Raises TargetFull, HostError, InvalidInput.
+    format: one of WRITTEN_FORMATS. extents: what will be written and what stays a hole, covering the disk; an
+    image that is not raw takes no writes elsewhere. Raises TargetFull, HostError, InvalidInput.
     """
     _check_written(format)
     if size < 0:
         raise InvalidInput(f"a disk cannot have {size} bytes")
-    if format == "qcow2":
-        return create_qcow2(path, size, extents)
-    return create_raw(path, size)
+    return _CREATORS[format](path, size, extents)
 
 
 def reopen_disk(path: Path, size: int, format: str) -> DiskWriter:
     """An image made before, to write on.
 
-    A qcow2 image takes writes where it has clusters of its own. Raises DiskMissing, and DiskDamaged if the
+    An image that is not raw takes writes where it has room for data already. Raises DiskMissing, and DiskDamaged if the
     image was not made to its end or has another size.
     """
     _check_written(format)
-    return reopen_qcow2(path, size) if format == "qcow2" else reopen_raw(path, size)
+    return _REOPENERS[format](path, size)
 
 
 def _check_written(name: str) -> None:

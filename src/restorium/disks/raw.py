@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from restorium.disks.files import ImageFile, OpenImage
@@ -40,8 +40,8 @@ class RawWriter(OpenImage):
         self.file.flush()
 
 
-def create_raw(path: Path, size: int) -> RawWriter:
-    """A new image of zeros that takes no room yet."""
+def create_raw(path: Path, size: int, _extents: Iterable[Extent] = ()) -> RawWriter:
+    """A new image of zeros that takes no room yet, and takes writes anywhere."""
     file = ImageFile.new(path)
     try:
         file.set_length(size)

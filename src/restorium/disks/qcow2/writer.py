@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
+from restorium.disks.blocks import check_sectors, data_runs, divide
 from restorium.disks.files import ImageFile, OpenImage
-from restorium.disks.interface import Extent, data_extents
-from restorium.disks.qcow2.header import SECTOR, pack_header, read_header
+from restorium.disks.interface import Extent
+from restorium.disks.qcow2.header import pack_header, read_header
 from restorium.disks.qcow2.mapping import COPIED, Kind, Mapping
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput
 
@@ -49,10 +50,7 @@ class Qcow2Writer(OpenImage):
 
 def create_qcow2(path: Path, size: int, extents: Iterable[Extent]) -> Qcow2Writer:
     """A new image with a cluster for every part that an extent with data touches, in the disk's order."""
-    if size % SECTOR:
-        raise InvalidInput(
-            f"a qcow2 disk has whole sectors of {SECTOR} bytes, {path} would have {size} bytes"
-        )
+    check_sectors(size, f"qcow2 image {path}", least=0)
     file = ImageFile.new(path)
     try:
         _lay_out(file, size, extents)
@@ -78,22 +76,19 @@ def reopen_qcow2(path: Path, size: int) -> Qcow2Writer:
 
 def _lay_out(file: ImageFile, size: int, extents: Iterable[Extent]) -> None:
     """Header, L1, then each L2 table before its data, then refcounts. One L2 table is in memory at a time."""
-    l1 = array("Q", bytes(8 * max(_divide(size, _CLUSTER * _TABLE_ENTRIES), 1)))
+    l1 = array("Q", bytes(8 * max(divide(size, _CLUSTER * _TABLE_ENTRIES), 1)))
     l1_offset = _CLUSTER
-    next_free = l1_offset + _divide(len(l1) * 8, _CLUSTER) * _CLUSTER
-    number, table = -1, array("Q")
-    for cluster in _data_clusters(extents, size):
-        part, index = divmod(cluster, _TABLE_ENTRIES)
-        if part != number:
-            if table:
-                file.write(l1[number] & ~COPIED, _big_endian(table))
-            number, table = part, array("Q", bytes(_CLUSTER))
-            l1[number] = next_free | COPIED
-            next_free += _CLUSTER
-        table[index] = next_free | COPIED
+    next_free = l1_offset + divide(len(l1) * 8, _CLUSTER) * _CLUSTER
+    for number, runs in data_runs(extents, size, _CLUSTER, _TABLE_ENTRIES):
+        table, place = array("Q", bytes(_CLUSTER)), next_free
+        l1[number] = place | COPIED
         next_free += _CLUSTER
-    if table:
-        file.write(l1[number] & ~COPIED, _big_endian(table))
+        for run in runs:
+            first, length = run.start % _TABLE_ENTRIES, len(run) * _CLUSTER
+            entries = range(next_free | COPIED, (next_free | COPIED) + length, _CLUSTER)
+            table[first : first + len(run)] = array("Q", entries)
+            next_free += length
+        file.write(place, _big_endian(table))
     file.write(l1_offset, _big_endian(l1))
     refcounts_at, refcount_clusters, end = _write_refcounts(file, next_free)
     file.set_length(end)
@@ -112,19 +107,6 @@ def _lay_out(file: ImageFile, size: int, extents: Iterable[Extent]) -> None:
     file.flush()
 
 
-def _data_clusters(extents: Iterable[Extent], size: int) -> Iterator[int]:
-    """Numbers of the clusters that hold data, in order, each once."""
-    following = 0
-    for extent in data_extents(extents):
-        if extent.offset < 0 or extent.end > size:
-            raise InvalidInput(
-                f"an extent from byte {extent.offset} to {extent.end} is not inside a disk of {size}"
-            )
-        end = _divide(extent.end, _CLUSTER)
-        yield from range(max(extent.offset // _CLUSTER, following), end)
-        following = max(following, end)
-
-
 def _write_refcounts(file: ImageFile, used: int) -> tuple[int, int, int]:
     """Every cluster of the file is used once, those of the refcounts among them.
 
@@ -132,8 +114,8 @@ def _write_refcounts(file: ImageFile, used: int) -> tuple[int, int, int]:
     """
     clusters = used // _CLUSTER
     blocks = tables = 0
-    while (wanted := _divide(clusters + blocks + tables, _BLOCK_ENTRIES)) > blocks:
-        blocks, tables = wanted, _divide(wanted, _TABLE_ENTRIES)
+    while (wanted := divide(clusters + blocks + tables, _BLOCK_ENTRIES)) > blocks:
+        blocks, tables = wanted, divide(wanted, _TABLE_ENTRIES)
     total = clusters + blocks + tables
     ones = array("H", [1]) * _BLOCK_ENTRIES
     full = _big_endian(ones)
@@ -151,8 +133,3 @@ def _big_endian(values: array[int]) -> bytes:
         values = values[:]
         values.byteswap()
     return values.tobytes()
-
-
-def _divide(value: int, by: int) -> int:
-    """Rounded up."""
-    return -(-value // by)

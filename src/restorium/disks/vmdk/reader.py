@@ -1,4 +1,4 @@
-"""vmdk images: sparse, stream-optimised and flat, with a descriptor inside or beside.
+"""Reading vmdk images: sparse, stream-optimised and flat, with a descriptor inside or beside.
 
 A descriptor names the files that hold the disk; they are taken from its own folder, links refused. A
 snapshot's part of a disk is refused.
@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
@@ -70,10 +71,24 @@ class _Sparse:
 
     def extents(self) -> Iterator[Extent]:
         grain = self._disk.header.grain_size * _SECTOR
-        for start in range(0, self.size, grain):
+        start = 0
+        for hole, grains in groupby(self._holes(), bool):
+            length = min(sum(1 for _ in grains) * grain, self.size - start)
+            yield Extent(start, length, hole)
+            start += length
+
+    def _holes(self) -> Iterator[bool]:
+        """Whether each grain is a hole."""
+        grains = -(-self.size // (self._disk.header.grain_size * _SECTOR))
+        entries = self._disk._grain_table_size
+        for first in range(0, grains, entries):
+            count = min(entries, grains - first)
             with self._sectors.lock, damage(self._path, "in its map"):
-                place = self._disk._lookup_grain(start // grain)
-            yield Extent(start, min(grain, self.size - start), place in (0, 1))
+                if self._disk.is_sesparse:
+                    places = [self._disk._lookup_grain(grain) for grain in range(first, first + count)]
+                else:
+                    places = (self._disk._lookup_grain_table(first // entries) or [0] * count)[:count]
+            yield from [place < 2 for place in places]
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self._sectors.read_into(offset, buffer)

@@ -1,4 +1,4 @@
-"""vhdx images, fixed and dynamic."""
+"""Reading vhdx images, fixed and dynamic."""
 
 from __future__ import annotations
 
