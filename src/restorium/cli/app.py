@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from restorium.cli import accounts, hosts, jobs, repositories, restores
+from restorium.cli import accounts, export, hosts, jobs, repositories, restores
 from restorium.cli.output import print_error
 from restorium.vocabulary.errors import RestoriumError
 
@@ -23,6 +23,7 @@ app.add_typer(hosts.app, name="host")
 app.add_typer(repositories.app, name="repository")
 app.add_typer(jobs.app, name="job")
 restores.register(app)
+export.register(app)
 
 
 @app.command("serve")

@@ -65,7 +65,15 @@ class Client:
     def delete(self, path: str) -> None:
         self.request("DELETE", path)
 
+    def content(self, path: str, headers: dict[str, str]) -> bytes:
+        """What is answered as it is. May be called from several threads."""
+        return self._answered("GET", path, headers=headers).content
+
     def request(self, method: str, path: str, **options: Any) -> Any:
+        answer = self._answered(method, path, **options)
+        return answer.json() if answer.content else None
+
+    def _answered(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, f"/v1{path}", **options)
         except httpx.TimeoutException:
@@ -73,7 +81,7 @@ class Client:
         except httpx.TransportError as error:
             raise ServerUnreachable(f"cannot reach the server at {self._http.base_url}: {error}") from None
         if answer.is_success:
-            return answer.json() if answer.content else None
+            return answer
         raise _error(answer)
 
 

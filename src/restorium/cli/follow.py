@@ -20,20 +20,22 @@ from restorium.cli.output import FAILED, Output
 
 _POLL_SECONDS = 0.3
 
+BYTES = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.percentage:>3.0f} %"),
+    DownloadColumn(binary_units=True),
+    TransferSpeedColumn(),
+    TimeElapsedColumn(),
+)
+"""Columns of the progress of work that is counted in bytes."""
+
 Follow = Annotated[bool, typer.Option("--follow", help="Wait for its end and show how far it is.")]
 
 
 def follow_restore(client: Client, output: Output, session_id: str) -> dict[str, Any]:
     """Draw a restore's progress until it has stopped; gives its last state."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=output.live) as progress:
+    with Progress(*BYTES, console=output.live) as progress:
         bar = progress.add_task("restore", total=None)
         while True:
             session: dict[str, Any] = client.get(f"/restore-sessions/{session_id}")

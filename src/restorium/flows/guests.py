@@ -7,31 +7,16 @@ from collections import OrderedDict
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from restorium.catalog import points
 from restorium.catalog.listing import Visibility
 from restorium.flows.engine import Engine
+from restorium.flows.point_disks import disks_of
 from restorium.guest import Guest, open_guest
-from restorium.vault import DiskRecord, Vault
-from restorium.vocabulary.errors import NotFound
 
 _MOST_OPEN = 8
 """Each may keep 16 MiB a disk."""
 
 _opened: WeakKeyDictionary[Engine, OrderedDict[UUID, Guest]] = WeakKeyDictionary()
 _lock = threading.Lock()
-
-
-class VaultDisk:
-    """A disk of a restore point as the guest room reads it."""
-
-    def __init__(self, vault: Vault, record: DiskRecord) -> None:
-        self.size = record.size
-        self._vault = vault
-        self._record = record
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Raises DataCorrupt, ChunkMissing, StorageUnavailable."""
-        buffer[:] = self._vault.read(self._record, offset, len(buffer))
 
 
 def guest_of(engine: Engine, point_id: UUID) -> Guest:
@@ -53,9 +38,4 @@ def guest_of(engine: Engine, point_id: UUID) -> Guest:
 
 
 def _open(engine: Engine, point_id: UUID) -> Guest:
-    with engine.database.read() as connection:
-        row = points.vm_listing.one(connection, point_id, Visibility.everything())
-    if row is None:
-        raise NotFound(f"there is no restore point {point_id}")
-    vault = engine.vault(row.repository_id)
-    return open_guest([VaultDisk(vault, disk) for disk in vault.point(row.vault_point).disks])
+    return open_guest(disks_of(engine, point_id, Visibility.everything()))

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from restorium.flows.engine import Engine
-from restorium.native import accounts, hosts, jobs, points, repositories, restores, tokens
+from restorium.native import accounts, hosts, jobs, point_disks, points, repositories, restores, tokens
 from restorium.native.errors import respond
 from restorium.native.exchange import Endpoint
 from restorium.vocabulary.errors import NotFound, RestoriumError, Unsupported
@@ -22,6 +22,7 @@ _OPERATIONS = (
     *repositories.OPERATIONS,
     *jobs.OPERATIONS,
     *points.OPERATIONS,
+    *point_disks.OPERATIONS,
     *restores.OPERATIONS,
 )
 

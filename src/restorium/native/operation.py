@@ -60,7 +60,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``function`` gives what is answered as JSON with ``status``; None is answered with no body.
+    """``function`` gives what is answered as JSON with ``status``, or a response that is sent as it is; None is
+    answered with no body.
 
     roles: of which the caller needs one. body: the type that the request's JSON must have, if it has any.
     """
@@ -86,4 +87,5 @@ class Operation:
         if not self.roles & logon.account.roles:
             raise AccessDenied(f"{logon.account.name} may not {self.method} {request.url.path}")
         body = decode(content, self.body) if self.body is not None else None
-        return encode(self.function(Call(engine, logon, request, body)), self.status)
+        answer = self.function(Call(engine, logon, request, body))
+        return answer if isinstance(answer, Response) else encode(answer, self.status)
