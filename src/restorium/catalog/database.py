@@ -17,11 +17,12 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from restorium.catalog import servers
+from restorium.catalog import generations, servers
 from restorium.catalog.credentials import CredentialGuard
 from restorium.catalog.engines import Engines, engines
 from restorium.catalog.migrate import migrate
-from restorium.catalog.surroundings import CLOCK, GUARD
+from restorium.catalog.places import Places
+from restorium.catalog.surroundings import CLOCK, GUARD, PLACES
 from restorium.vocabulary.clock import Clock
 from restorium.vocabulary.errors import DatabaseUnavailable
 
@@ -37,7 +38,7 @@ class Database:
         self.clock = clock
         self.reads_wait_for_nobody = pair.local
         self._engines = pair
-        self._reader = pair.reader.execution_options(**surroundings)
+        self._reader = pair.reader.execution_options(**surroundings, **{PLACES: Places()})
         self._writer = pair.writer.execution_options(**surroundings)
 
     @classmethod
@@ -51,7 +52,8 @@ class Database:
         database = cls(pair, clock)
         try:
             with database.write() as connection:
-                migrate(connection, pair.shown)
+                if migrate(connection, pair.shown):
+                    generations.install(connection)
                 servers.ensure(connection)
         except BaseException:
             database.close()

@@ -3,11 +3,15 @@
 Order: text without regard to case, enumerations by place, rows without a value first when ascending. It
 always ends in the id, in the direction of the last named column, so that the order is total and a page is the
 same each time.
+
+Totals and places found in a snapshot are kept for the next page (``places``). A page is found by its ids first, from
+as few tables as its filter and order need, and then read whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -15,9 +19,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from restorium.catalog import generations
 from restorium.catalog.filters import AllOf, AnyOf, Compare, Filter, Special, condition, folding
+from restorium.catalog.joins import tables_of, trimmed
+from restorium.catalog.places import Places
 from restorium.catalog.prepared import Prepared
 from restorium.catalog.rows import Row
+from restorium.catalog.surroundings import places
 from restorium.catalog.types import Exact
 from restorium.catalog.visibility import ACCOUNT, Visibility
 from restorium.vocabulary.errors import InvalidFilter
@@ -70,20 +78,34 @@ class Listing:
 
         Raises InvalidFilter for an unknown column.
         """
-        statement = self._sorted(self._select(where, visible), order).limit(limit).offset(offset or None)
-        return connection.execute(statement, self._parameters(visible)).all()
+        if limit is None and not offset:
+            return list(self.stream(connection, where=where, order=order, visible=visible))
+        terms = self._terms(order)
+        picked = self._picked(connection, self._choice(where, visible, order, terms), terms, limit, offset)
+        found: dict[Any, Row] = {}
+        for start in range(0, len(picked), _CHUNK):
+            chosen = self._all.where(self.columns["id"].in_(picked[start : start + _CHUNK]))
+            found |= {row.id: row for row in connection.execute(chosen)}
+        return [found[key] for key in picked]
 
     def count(self, connection: Connection, *, where: Filter | None = None, visible: Visibility) -> int:
         """How many rows there are. Raises InvalidFilter for an unknown column."""
-        statement = self._select(where, visible, [sa.func.count()])
-        total: int = connection.execute(statement, self._parameters(visible)).scalar_one()
+        choice = self._choice(where, visible)
+        known, generation = choice.kept(connection)
+        total = None if known is None else known.total(choice.key, generation)
+        if total is None:
+            statement = sa.select(sa.func.count()).select_from(choice.source).where(*choice.conditions)
+            total = int(connection.execute(statement, choice.parameters).scalar_one())
+            if known is not None:
+                known.note_total(choice.key, generation, total)
         return total
 
     def stream(
         self, connection: Connection, *, where: Filter | None = None, order: Order = (), visible: Visibility
     ) -> Iterator[Row]:
         """All rows, fetched a thousand at a time, so that memory does not grow with their number."""
-        statement = self._sorted(self._select(where, visible), order)
+        statement = self._all.where(*self._conditions(where, visible))
+        statement = statement.order_by(*(term.directed for term in self._terms(order)))
         chunked = {"yield_per": _CHUNK}
         with connection.execute(statement, self._parameters(visible), execution_options=chunked) as result:
             yield from result
@@ -112,26 +134,118 @@ class Listing:
     def _parameters(self, visible: Visibility) -> dict[str, Any]:
         return {} if self._whole(visible) else {ACCOUNT.key: visible.account_id}
 
-    def _select(
-        self, where: Filter | None, visible: Visibility, what: Sequence[Any] | None = None
-    ) -> sa.Select[Any]:
-        statement = self._all if what is None else sa.select(*what).select_from(self._source)
-        if self._cut is not None and not self._whole(visible):
-            statement = statement.where(self._cut)
+    def _conditions(self, where: Filter | None, visible: Visibility) -> list[sa.ColumnElement[bool]]:
+        found = []
         if where is not None:
-            statement = statement.where(condition(where, self.columns, self._special))
-        return statement
+            found.append(condition(where, self.columns, self._special))
+        if self._cut is not None and not self._whole(visible):
+            found.append(self._cut)
+        return found
 
-    def _sorted(self, statement: sa.Select[Any], order: Order) -> sa.Select[Any]:
-        for name, descending in order:
+    def _terms(self, order: Order) -> list[_Term]:
+        for name, _ in order:
             if name not in self.columns:
                 raise InvalidFilter(f"there is no field {name!r} to sort by")
-            statement = statement.order_by(_directed(self.columns[name], descending))
-        descending = order[-1][1] if order else False
-        key = self.columns["id"]
-        # Databases order text each in its way; they agree on it once it is folded.
-        keys = [sa.type_coerce(key, sa.Text), key] if isinstance(key.type, Exact) else [key]
-        return statement.order_by(*(_directed(each, descending) for each in keys))
+        terms = [_Term(self.columns[name], descending) for name, descending in order]
+        key = _Term(self.columns["id"], order[-1][1] if order else False)
+        if isinstance(key.column.type, Exact):
+            # Databases order text each in its way; they agree on it once it is folded.
+            terms.append(_Term(sa.type_coerce(key.column, sa.Text), key.descending))
+        return [*terms, key]
+
+    def _choice(
+        self, where: Filter | None, visible: Visibility, order: Order = (), terms: Sequence[_Term] = ()
+    ) -> _Choice:
+        conditions = self._conditions(where, visible)
+        source = trimmed(self._source, tables_of(*conditions, *(term.column for term in terms)))
+        key = (self, _frozen(where), visible.account_id, tuple(order))
+        return _Choice(key, source, conditions, [term.column for term in terms], self._parameters(visible))
+
+    def _picked(
+        self, connection: Connection, choice: _Choice, terms: Sequence[_Term], limit: int | None, offset: int
+    ) -> Sequence[Any]:
+        """The ids of a page, found from the nearest place before it that is known."""
+        statement = sa.select(*(term.compared for term in terms)).select_from(choice.source)
+        statement = statement.where(*choice.conditions).order_by(*(term.directed for term in terms))
+        known, generation = choice.kept(connection)
+        passed = offset
+        if known is not None and _comparable(terms):
+            place = known.before(choice.key, generation, offset)
+            if place is not None:
+                passed -= place[0]
+                statement = statement.where(_from(terms, place[1]))
+        rows = connection.execute(statement.limit(limit).offset(passed or None), choice.parameters).all()
+        if known is not None and rows and _comparable(terms):
+            known.note(choice.key, generation, offset, tuple(rows[0]))
+            known.note(choice.key, generation, offset + len(rows) - 1, tuple(rows[-1]))
+        return [row[-1] for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which rows, of as few tables as that needs. ``key`` tells it from others; ``sorted_by`` are columns."""
+
+    key: Hashable
+    source: sa.FromClause
+    conditions: Sequence[sa.ColumnElement[bool]]
+    sorted_by: Sequence[sa.ColumnElement[Any]]
+    parameters: Mapping[str, Any]
+
+    def kept(self, connection: Connection) -> tuple[Places | None, int]:
+        """Where what is found out about the rows is kept, and for which generation; None where it is not."""
+        known = places(connection)
+        if known is None:
+            return None, 0
+        generation = generations.read(connection, [self.source, *self.conditions, *self.sorted_by])
+        return (None, 0) if generation is None else (known, generation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """One thing to sort by."""
+
+    column: sa.ColumnElement[Any]
+    descending: bool
+
+    @property
+    def compared(self) -> sa.ColumnElement[Any]:
+        return folding(self.column)
+
+    @property
+    def always(self) -> bool:
+        """Whether each row has a value."""
+        return isinstance(self.column, sa.Column) and not self.column.nullable
+
+    @property
+    def directed(self) -> sa.ColumnElement[Any]:
+        directed = self.compared.desc() if self.descending else self.compared.asc()
+        if self.always:
+            return directed
+        return directed.nulls_last() if self.descending else directed.nulls_first()
+
+
+def _comparable(terms: Sequence[_Term]) -> bool:
+    """Whether places in this order compare as tuples do."""
+    return all(term.always and term.descending == terms[0].descending for term in terms)
+
+
+def _from(terms: Sequence[_Term], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """True of the row with these values, and of all behind it."""
+    compared = sa.tuple_(*(term.compared for term in terms))
+    bound = sa.tuple_(
+        *(
+            sa.bindparam(None, value, type_=term.compared.type, unique=True)
+            for term, value in zip(terms, values, strict=True)
+        )
+    )
+    return compared <= bound if terms[0].descending else compared >= bound
+
+
+def _frozen(part: Filter | None) -> Hashable:
+    """``part`` as something to look up by."""
+    if isinstance(part, AllOf | AnyOf):
+        return type(part), tuple(_frozen(each) for each in part.parts)
+    return part
 
 
 def columns_of(table: sa.Table, *, without: Container[str] = ()) -> dict[str, sa.ColumnElement[Any]]:
@@ -142,11 +256,3 @@ def columns_of(table: sa.Table, *, without: Container[str] = ()) -> dict[str, sa
 def optional(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """A parent's column that an outer join may leave without a value."""
     return sa.type_coerce(column, column.type)
-
-
-def _directed(column: sa.ColumnElement[Any], descending: bool) -> sa.ColumnElement[Any]:
-    compared = folding(column)
-    directed = compared.desc() if descending else compared.asc()
-    if isinstance(column, sa.Column) and not column.nullable:
-        return directed
-    return directed.nulls_last() if descending else directed.nulls_first()

@@ -20,8 +20,9 @@ _LOCK = 0x7265_7374
 """
 
 
-def migrate(connection: Connection, shown: str) -> None:
-    """Run what is missing, inside the connection's transaction. ``shown`` names the database in errors.
+def migrate(connection: Connection, shown: str) -> bool:
+    """Run what is missing, inside the connection's transaction; False if nothing is. ``shown`` names the database in
+    errors.
 
     Raises Unsupported if a newer release has migrated it further than this one knows.
     """
@@ -33,10 +34,11 @@ def migrate(connection: Connection, shown: str) -> None:
     script = ScriptDirectory.from_config(config)
     current = MigrationContext.configure(connection).get_current_revision()
     if current == script.get_current_head():
-        return
+        return False
     if current is not None:
         _check_known(script, current, shown)
     command.upgrade(config, "head")
+    return True
 
 
 def _check_known(script: ScriptDirectory, current: str, shown: str) -> None:

@@ -1,4 +1,4 @@
-"""What a connection brings along besides the database: the clock and the guard of the logon."""
+"""What a connection brings along besides the database: the clock, the guard of the logon, what is known of lists."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from sqlalchemy.engine import Connection
 
 if TYPE_CHECKING:
     from restorium.catalog.credentials import CredentialGuard
+    from restorium.catalog.places import Places
     from restorium.vocabulary.clock import Clock
 
 CLOCK = "restorium_clock"
 GUARD = "restorium_guard"
+PLACES = "restorium_places"
 
 
 def now(connection: Connection) -> datetime:
@@ -31,4 +33,10 @@ def new_id(connection: Connection) -> UUID:
 def guard(connection: Connection) -> CredentialGuard:
     """The guard that all connections of one opened database share."""
     found: CredentialGuard = connection.get_execution_options()[GUARD]
+    return found
+
+
+def places(connection: Connection) -> Places | None:
+    """What is known of lists; None in a transaction, whose changes may still be taken back."""
+    found: Places | None = connection.get_execution_options().get(PLACES)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from restorium.catalog.text import folded
 from restorium.catalog.types import Guid, Instant, Ordered
 from restorium.vocabulary.backups import Algorithm, BackupFileType, JobType, PointType
 from restorium.vocabulary.hierarchy import Platform
@@ -26,6 +27,11 @@ metadata = sa.MetaData(
     }
 )
 
+VOLATILE = {"volatile": True}
+"""Marks columns that change often while something runs and that the interface neither filters nor sorts by:
+``generations`` takes no notice. Give or take the mark together with a migration, after which triggers are made anew.
+"""
+
 
 def _id() -> sa.Column[object]:
     return sa.Column("id", Guid, primary_key=True)
@@ -36,6 +42,15 @@ def _ref(name: str, target: str, *, nullable: bool = False, on_delete: str = "RE
         name, Guid, sa.ForeignKey(f"{target}.id", ondelete=on_delete), nullable=nullable, index=True
     )
 
+
+generations = sa.Table(
+    "generations",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("name", sa.Text, nullable=False, index=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+"""How many transactions have changed the table of that name, as the sum of its rows."""
 
 backup_servers = sa.Table(
     "backup_servers",
@@ -70,8 +85,8 @@ repositories = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("secret", sa.LargeBinary, nullable=False),
     sa.Column("quota_bytes", sa.BigInteger),
-    sa.Column("capacity_bytes", sa.BigInteger, nullable=False),
-    sa.Column("free_bytes", sa.BigInteger, nullable=False),
+    sa.Column("capacity_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
+    sa.Column("free_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
     sa.Column("created_at", Instant, nullable=False),
 )
 
@@ -186,17 +201,19 @@ job_sessions = sa.Table(
     sa.Column("ended_at", Instant),
     sa.Column("state", Ordered(SessionState), nullable=False),
     sa.Column("result", Ordered(SessionResult), nullable=False),
-    sa.Column("progress", sa.Integer, nullable=False),
+    sa.Column("progress", sa.Integer, nullable=False, info=VOLATILE),
     sa.Column("is_retry", sa.Boolean, nullable=False),
     sa.Column("attempt", sa.Integer),
     sa.Column("reason_code", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Column("hint", sa.Text),
     sa.Column("requested_by", sa.Text, nullable=False),
-    sa.Column("worker_id", sa.Text),
-    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("worker_id", sa.Text, info=VOLATILE),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, info=VOLATILE),
     sa.Index("ix_job_sessions_created_at", "created_at", "id"),
     sa.Index("ix_job_sessions_state", "state", "created_at", "id"),
+    sa.Index("ix_job_sessions_result", "result", "created_at", "id", "state"),
+    sa.Index("ix_job_sessions_result_id", "result", "id"),
 )
 """One run of a job. ``attempt``: 0 of a run by schedule, n of its nth retry, nothing of what somebody asked for."""
 
@@ -224,8 +241,8 @@ task_sessions = sa.Table(
     sa.Column("reason_code", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Column("total_bytes", sa.BigInteger, nullable=False),
-    sa.Column("read_bytes", sa.BigInteger, nullable=False),
-    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
+    sa.Column("read_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
     sa.Index("ix_task_sessions_created_at", "created_at", "id"),
 )
 
@@ -239,7 +256,7 @@ restore_sessions = sa.Table(
     sa.Column("ended_at", Instant),
     sa.Column("state", Ordered(SessionState), nullable=False),
     sa.Column("result", Ordered(SessionResult), nullable=False),
-    sa.Column("progress", sa.Integer, nullable=False),
+    sa.Column("progress", sa.Integer, nullable=False, info=VOLATILE),
     _ref("vm_restore_point_id", "vm_restore_points", nullable=True, on_delete="SET NULL"),
     sa.Column("vm_restore_point_name", sa.Text, nullable=False),
     sa.Column("host_id", Guid, nullable=False),
@@ -247,20 +264,22 @@ restore_sessions = sa.Table(
     sa.Column("vm_name", sa.Text, nullable=False),
     sa.Column("restored_ref", sa.Text),
     sa.Column("spec", sa.JSON, nullable=False),
-    sa.Column("phase", Ordered(RestorePhase), nullable=False),
-    sa.Column("planned_bytes", sa.BigInteger, nullable=False),
-    sa.Column("done_bytes", sa.BigInteger, nullable=False),
+    sa.Column("phase", Ordered(RestorePhase), nullable=False, info=VOLATILE),
+    sa.Column("planned_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
+    sa.Column("done_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
     sa.Column("reason_code", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Column("hint", sa.Text),
     sa.Column("requested_by", sa.Text, nullable=False),
     sa.Column("requested_from", sa.Text),
     sa.Column("idempotency_key", sa.Text),
-    sa.Column("cancel_requested", sa.Boolean, nullable=False),
-    sa.Column("worker_id", sa.Text),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, info=VOLATILE),
+    sa.Column("worker_id", sa.Text, info=VOLATILE),
     sa.UniqueConstraint("requested_by", "idempotency_key", name="uq_restore_sessions_idempotency"),
     sa.Index("ix_restore_sessions_created_at", "created_at", "id"),
     sa.Index("ix_restore_sessions_state", "state", "created_at", "id"),
+    sa.Index("ix_restore_sessions_result", "result", "created_at", "id", "state"),
+    sa.Index("ix_restore_sessions_result_id", "result", "id"),
 )
 """One restore, from its request to its end. Its id is also the id of the durable flow that carries it out."""
 
@@ -390,3 +409,21 @@ workers = sa.Table(
     sa.Column("seen_at", Instant, nullable=False),
 )
 """Processes that carry flows, each with a heartbeat."""
+
+for _table in (job_sessions, restore_sessions):
+    sa.Index(f"ix_{_table.name}_ended_at", _table.c.ended_at.nulls_first(), _table.c.id)
+FOLDED = [
+    sa.Index(f"ix_{column.table.name}_{column.name}_folded", folded(column), column.table.c.id)
+    for column in (
+        restore_sessions.c.name,
+        restore_sessions.c.vm_name,
+        vm_restore_points.c.name,
+        vm_restore_points.c.vm_name,
+        task_sessions.c.name,
+        task_sessions.c.vm_name,
+        job_sessions.c.name,
+        restore_points.c.name,
+        backup_files.c.name,
+    )
+]
+"""Indexes on text as it is compared."""
