@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from restorium.catalog import restore_sessions, tables
+from restorium.catalog import places, restore_sessions, tables
 from restorium.catalog.database import Database
 from restorium.catalog.filters import storable
 from restorium.catalog.listing import AllOf, AnyOf, Compare, Filter, Visibility
@@ -113,6 +113,12 @@ def _in_order(rows: list[Any], order: list[tuple[str, bool]]) -> list[Any]:
         return 0
 
     return sorted(rows, key=cmp_to_key(compare))
+
+
+@pytest.fixture(autouse=True)
+def close_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places are kept every few rows, so that pages are found from them."""
+    monkeypatch.setattr(places, "_SPACING", 7)
 
 
 @pytest.fixture
