@@ -9,8 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from obstore.store import LocalStore
+
 from restorium.disks.interface import Extent
-from restorium.vault import DiskRecord, Key, PointDescription, Vault
+from restorium.vault import DiskRecord, Key, PointDescription, Storage, Vault
 
 CHUNK = 256 * 1024
 KEY = Key.raw(b"not a secret, but as long as one")
@@ -80,6 +82,23 @@ class MemoryTarget(_Closing):
         return
 
 
+class CountingStorage(Storage):
+    """A local folder that counts the bytes which are read of its packs, and in how many reads."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(LocalStore(folder), f"file://{folder}", folder=folder)
+        self.read_bytes = 0
+        self.reads = 0
+        self._lock = threading.Lock()
+
+    def get_range(self, name: str, start: int, length: int) -> memoryview:
+        with self._lock:
+            self.read_bytes += length
+            self.reads += 1
+        return super().get_range(name, start, length)
+
+
 def new_vault(folder: Path, *, key: Key = KEY, quota_bytes: int | None = None) -> Vault:
     """A vault in ``folder/vault`` whose index is in ``folder/cache``."""
     return Vault.create(f"file://{folder}/vault", key, quota_bytes=quota_bytes, cache=folder / "cache")
@@ -99,9 +118,10 @@ def back_up(
     *,
     changed: list[Extent] | None = None,
     key: str = "disk-0",
+    threads: int = 0,
 ) -> tuple[str, DiskRecord]:
     """A restore point of one disk: its name and the disk's record."""
-    with vault.backup() as writer:
+    with vault.backup(threads) as writer:
         record = writer.write_disk(key, disk, parent, lambda count: None, lambda: False, changed=changed)
         return writer.commit(PointDescription({"name": "web"}, CREATED, (record,))), record
 

@@ -13,7 +13,7 @@ from restorium.catalog import points as point_rows
 from restorium.catalog import repositories as repository_rows
 from restorium.catalog.listing import Visibility
 from restorium.flows import backup, repositories, restore
-from restorium.vault import Key
+from restorium.vault import Key, Storage
 from restorium.vocabulary.errors import Conflict, IllegalTransition, InvalidInput, NotFound, WrongKey
 from restorium.vocabulary.restore import Caller, RestoreSpec
 from restorium.vocabulary.sessions import RestorePhase, SessionResult, SessionState
@@ -167,14 +167,39 @@ def test_power_on_that_no_image_folder_can_do_is_a_warning(site: Site) -> None:
     assert digest(site.images / "on.raw") == digest(disk)
 
 
-def test_quick_rollback_replaces_the_original(site: Site) -> None:
+@pytest.mark.parametrize("disk_format", ["raw", pytest.param("qcow2", marks=pytest.mark.slow)])
+def test_quick_rollback_fetches_only_what_differs_from_the_original(
+    site: Site, disk_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = make_vm(site.images, "web", disk_format=disk_format)
+    job_id = site.set_up(["web"])
+    site.engine.start()
+    site.back_up(job_id)
+    before = digest(disk)
+    overwrite(disk, disk_format, 5 * MIB, os.urandom(MIB))
+    fetched: list[int] = []
+    fetch = Storage.get_range
+
+    def counted(storage: Storage, name: str, start: int, length: int) -> memoryview:
+        fetched.append(length)
+        return fetch(storage, name, start, length)
+
+    monkeypatch.setattr(Storage, "get_range", counted)
+    assert site.restore(site.points()[0].id, quick_rollback=True).result is SessionResult.SUCCESS
+    assert digest(disk) == before
+    assert sum(fetched) < 2 * MIB, "of 4 MiB of data 1 MiB differs"
+
+
+@pytest.mark.slow
+def test_quick_rollback_of_a_lost_original_restores_it_whole(site: Site) -> None:
     disk = make_vm(site.images, "web")
     job_id = site.set_up(["web"])
     site.engine.start()
     site.back_up(job_id)
     before = digest(disk)
-    overwrite(disk, "raw", 5 * MIB, os.urandom(MIB))
-    assert site.restore(site.points()[0].id, quick_rollback=True).result is SessionResult.SUCCESS
+    disk.unlink()
+    session = site.restore(site.points()[0].id, quick_rollback=True)
+    assert session.result is SessionResult.SUCCESS
     assert digest(disk) == before
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -166,3 +168,10 @@ def test_points_are_listed_and_described(vault: Vault) -> None:
     assert vault.points() == [name]
     point = vault.point(name)
     assert point.description == PointDescription({"name": "web", "tags": [1]}, CREATED, (record,))
+
+
+def test_a_program_that_backs_up_starts_without_what_it_does_not_need() -> None:
+    needless = {"dbos", "sqlalchemy", "structlog", "dissect", "rich"}
+    program = "import sys, restorium.disks, restorium.vault; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert not needless.intersection(done.stdout.split())

@@ -14,12 +14,13 @@ from restorium.vocabulary.errors import (
     Cancelled,
     ChunkMissing,
     DataCorrupt,
+    DiskDamaged,
     InvalidInput,
     NotFound,
     TargetFull,
     VerificationFailed,
 )
-from tests.support.vaults import CHUNK, MemoryDisk, MemoryTarget, back_up, new_vault
+from tests.support.vaults import CHUNK, KEY, CountingStorage, MemoryDisk, MemoryTarget, back_up, new_vault
 
 CONTENT = (
     random.Random(5).randbytes(10 * CHUNK) + bytes(20 * CHUNK) + random.Random(6).randbytes(5 * CHUNK + 9)
@@ -182,3 +183,79 @@ def test_a_point_that_is_not_there_is_not_found(vault: Vault) -> None:
     for name in ("20310203T040506Z-" + "0" * 32, "../config", "", "x"):
         with pytest.raises(NotFound):
             vault.point(name)
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> tuple[Vault, CountingStorage, DiskRecord]:
+    """A vault that holds ``CONTENT``, opened anew, on a storage that counts."""
+    storage = CountingStorage(tmp_path / "vault")
+    with Vault.create(storage, KEY, cache=tmp_path / "cache") as first:
+        # One thread: so chunks lie in their packs in the disk's order.
+        disk = back_up(first, MemoryDisk(CONTENT), threads=1)[1]
+    vault = Vault.open(storage, KEY, cache=tmp_path / "cache")
+    storage.read_bytes = storage.reads = 0
+    return vault, storage, disk
+
+
+def test_what_another_state_of_the_disk_holds_is_not_fetched(
+    counted: tuple[Vault, CountingStorage, DiskRecord],
+) -> None:
+    vault, storage, disk = counted
+    existing = bytearray(CONTENT)
+    existing[3 * CHUNK + 7] ^= 1
+    existing[12 * CHUNK : 13 * CHUNK] = b"x" * CHUNK
+    target = MemoryTarget(disk.size)
+    told: list[tuple[int, int]] = []
+    vault.restore_disk(
+        disk,
+        target,
+        window=4 * CHUNK,
+        existing=MemoryDisk(bytes(existing)),
+        on_window=lambda end, copied: told.append((end, copied)),
+    )
+    assert target.content == CONTENT
+    assert sum(length for _, length in target.written) == DATA_BYTES
+    assert told[-1][0] == disk.size
+    assert sum(copied for _, copied in told) == DATA_BYTES
+    assert CHUNK <= storage.read_bytes < 2 * CHUNK, "one chunk and the disk's table"
+
+
+@pytest.mark.parametrize("size", [0, 5 * CHUNK + 1, len(CONTENT) + CHUNK])
+def test_another_state_of_the_disk_may_have_any_size(
+    counted: tuple[Vault, CountingStorage, DiskRecord], size: int
+) -> None:
+    vault, storage, disk = counted
+    target = MemoryTarget(disk.size)
+    vault.restore_disk(disk, target, existing=MemoryDisk(CONTENT[:size].ljust(size, b"y")))
+    assert target.content == CONTENT
+    assert storage.read_bytes < DATA_BYTES - min(size // CHUNK, 10) * CHUNK + CHUNK
+
+
+def test_another_state_that_cannot_be_read_is_fetched_instead(vault: Vault, disk: DiskRecord) -> None:
+    class Damaged(MemoryDisk):
+        def read_into(self, offset: int, buffer: memoryview) -> None:
+            raise DiskDamaged("a bad sector")
+
+    target = MemoryTarget(disk.size)
+    vault.restore_disk(disk, target, existing=Damaged(CONTENT))
+    assert target.content == CONTENT
+
+
+def test_reads_beside_each_other_fetch_a_chunk_once_and_neighbours_together(
+    counted: tuple[Vault, CountingStorage, DiskRecord],
+) -> None:
+    vault, storage, disk = counted
+    assert vault.read(disk, 0, 6 * CHUNK) == CONTENT[: 6 * CHUNK]
+    assert storage.reads <= 3, "the root, the table, and all six chunks at once"
+    storage.reads = 0
+    for offset in range(0, 6 * CHUNK, 100_000):
+        assert vault.read(disk, offset, 4096) == CONTENT[offset : offset + 4096]
+    assert storage.reads == 0
+
+
+def test_a_check_of_the_disk_can_be_cancelled(vault: Vault) -> None:
+    name, disk = back_up(vault, MemoryDisk(CONTENT))
+    with pytest.raises(Cancelled):
+        vault.missing_chunks(vault.point(name), disk, cancelled=lambda: True)
+    with pytest.raises(Cancelled):
+        vault.planned_bytes(disk, cancelled=lambda: True)

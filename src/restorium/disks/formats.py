@@ -10,15 +10,15 @@ from restorium.disks.files import ImageFile
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.disks.qcow2 import Qcow2Reader, create_qcow2, reopen_qcow2
 from restorium.disks.raw import RawReader, create_raw, reopen_raw
-from restorium.disks.vhdx import VhdxReader, create_vhdx, reopen_vhdx
-from restorium.disks.vmdk import VmdkReader, create_vmdk, reopen_vmdk
+from restorium.disks.vhdx import create_vhdx, open_vhdx, reopen_vhdx
+from restorium.disks.vmdk import create_vmdk, open_vmdk, reopen_vmdk
 from restorium.vocabulary.errors import InvalidInput
 
 _READERS: dict[str, Callable[[Path], DiskReader]] = {
     "raw": RawReader,
     "qcow2": Qcow2Reader,
-    "vmdk": VmdkReader,
-    "vhdx": VhdxReader,
+    "vmdk": open_vmdk,
+    "vhdx": open_vhdx,
 }
 _MAGICS = {
     b"QFI\xfb": "qcow2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from restorium.catalog import points
@@ -49,14 +50,17 @@ class RestoreSource:
                 return record
         raise DataCorrupt(f"the restore point describes a disk {disk.key!r} that it does not hold")
 
-    def check(self, disk: DiskInfo) -> int:
-        """Bytes of data in the disk. Raises ChunkMissing and DataCorrupt unless the repository has all."""
+    def check(self, disk: DiskInfo, cancelled: Callable[[], bool]) -> int:
+        """Bytes of data in the disk.
+
+        Raises ChunkMissing and DataCorrupt unless the repository has all, and Cancelled.
+        """
         record = self.record(disk)
         try:
-            missing = self.vault.missing_chunks(self._point, record)
+            missing = self.vault.missing_chunks(self._point, record, cancelled=cancelled)
             if missing:
                 raise ChunkMissing(f"{missing} chunks are in no pack of the repository")
-            return self.vault.planned_bytes(record)
+            return self.vault.planned_bytes(record, cancelled=cancelled)
         except (ChunkMissing, DataCorrupt) as error:
             raise type(error)(f"disk {disk.key!r} cannot be restored: {error.message}") from error
 

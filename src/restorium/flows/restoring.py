@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import cached_property, partial
 from itertools import count
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from restorium.catalog.listing import Row
 from restorium.catalog.restore_sessions import NewDisk, spec_of
+from restorium.disks.interface import DiskReader
 from restorium.flows.control import Control
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
@@ -23,6 +25,7 @@ from restorium.vocabulary.errors import (
     ChunkMissing,
     DatabaseUnavailable,
     DataCorrupt,
+    HostError,
     RestoriumError,
     TargetFull,
 )
@@ -62,7 +65,8 @@ class Restoring:
         for disk in control.watched(disks):
             data = 0
             try:
-                data = self._source.check(disk)
+                with control.unwinding():
+                    data = self._source.check(disk, control.cancelled)
             except (ChunkMissing, DataCorrupt) as damage:
                 lost[disk.key] = damage
             planned.append(NewDisk(disk.key, disk.size, data))
@@ -87,8 +91,6 @@ class Restoring:
                 writer.flush()
         place = "over the original" if self._name is None else f"as {self._name}"
         self._record.tell(f"Made the images to restore {place}, under temporary names.")
-        if self.spec.quick_rollback:
-            self._record.tell("A quick rollback was asked for; the disks are written whole all the same.")
 
     def of_disk(self, disk: DiskInfo, phase: RestorePhase, work: Callable[[DiskInfo], None]) -> None:
         """Make ``work`` on a disk a step in ``phase``; its failure is also the disk's. Raises StepFailed."""
@@ -123,7 +125,7 @@ class Restoring:
             writer.flush()
             self._record.copied(disk.key, checkpoint=end, copied_bytes=copied)
 
-        with writer, control.unwinding():
+        with writer, self._original_disk(disk) as existing, control.unwinding():
             source.vault.restore_disk(
                 record,
                 writer,
@@ -132,6 +134,7 @@ class Restoring:
                 on_window=checkpoint,
                 cancelled=control.cancelled,
                 threads=self._engine.settings.vault.threads,
+                existing=existing,
             )
         self._record.tell(f"Copied disk {disk.key}: {copied:,} bytes of data.")
 
@@ -195,6 +198,29 @@ class Restoring:
             original_ref=self._session.vm_ref,
             new_name=self._name,
         )
+
+    @contextmanager
+    def _original_disk(self, disk: DiskInfo) -> Iterator[DiskReader | None]:
+        """For a quick rollback the disk that the original VM has now, held still; None if there is none."""
+        with ExitStack() as stack:
+            original = None
+            if self.spec.quick_rollback:
+                try:
+                    vm = stack.enter_context(
+                        self._engine.host(self._session.host_id).open_vm(self._session.vm_ref)
+                    )
+                    disks = zip(vm.description.disks, vm.readers, strict=True)
+                    original = next((reader for info, reader in disks if info.key == disk.key), None)
+                except HostError as error:
+                    self._record.tell(
+                        f"Disk {disk.key} is restored whole: the original cannot be read. {error.message}",
+                        level="warning",
+                    )
+            if original is not None:
+                self._record.tell(
+                    f"Compares disk {disk.key} with the original; only what differs is fetched."
+                )
+            yield original
 
     def _choose_name(self) -> str | None:
         """None over the original. A name made up here is the point's, numbered if it is taken."""

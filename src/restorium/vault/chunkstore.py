@@ -7,20 +7,18 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from restorium.vault.chunks import ChunkCodec
 from restorium.vault.index import Index
 from restorium.vault.keys import Keyring
+from restorium.vault.log import warn
 from restorium.vault.packs import Kind, Location, open_record, pack_name, parse_pack_name, read_footer
 from restorium.vault.storage import Storage
 from restorium.vocabulary.errors import ChunkMissing, DataCorrupt, NotFound
 
-_log = structlog.get_logger(__name__)
-
 _MOST_FETCH_BYTES = 2 * 1024 * 1024
 _MOST_GAP_BYTES = 64 * 1024
-_MOST_CACHED = 32
+_TABLE_BYTES = 4 * 1024 * 1024
+_RECENT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +59,45 @@ def _joins(group: Sequence[Location], location: Location) -> bool:
     )
 
 
+class Recent:
+    """The chunks used last, of ``most`` bytes together. Safe to use from several threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._used = 0
+        self._chunks: OrderedDict[bytes, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, chunk_id: bytes) -> bytes | None:
+        with self._lock:
+            chunk = self._chunks.get(chunk_id)
+            if chunk is not None:
+                self._chunks.move_to_end(chunk_id)
+            return chunk
+
+    def keep(self, chunk_id: bytes, chunk: bytes) -> None:
+        with self._lock:
+            if chunk_id in self._chunks:
+                return
+            self._chunks[chunk_id] = chunk
+            self._used += len(chunk)
+            while self._used > self._most:
+                self._used -= len(self._chunks.popitem(last=False)[1])
+
+
 class ChunkStore:
-    """All chunks of one vault. Safe to use from several threads."""
+    """All chunks of one vault. Safe to use from several threads.
+
+    recent: pieces of disks, for who reads here and there.
+    """
 
     def __init__(self, storage: Storage, keyring: Keyring, index: Index) -> None:
         self.storage = storage
         self.keyring = keyring
         self.index = index
         self.codec = ChunkCodec()
-        self._tables: OrderedDict[bytes, bytes] = OrderedDict()
+        self.recent = Recent(_RECENT_BYTES)
+        self._tables = Recent(_TABLE_BYTES)
         self._lock = threading.Lock()
         self._relearned = False
 
@@ -124,17 +152,11 @@ class ChunkStore:
 
     def table_chunk(self, chunk_id: bytes, length: int) -> bytes:
         """A piece of a disk table; the last few are kept. Raises DataCorrupt, ChunkMissing."""
-        with self._lock:
-            if chunk_id in self._tables:
-                self._tables.move_to_end(chunk_id)
-                return self._tables[chunk_id]
-        chunk = self.read(chunk_id)
+        kept = self._tables.get(chunk_id)
+        chunk = self.read(chunk_id) if kept is None else kept
         if len(chunk) != length:
             raise DataCorrupt(f"table {chunk_id.hex()[:16]} has {len(chunk)} bytes instead of {length}")
-        with self._lock:
-            self._tables[chunk_id] = chunk
-            if len(self._tables) > _MOST_CACHED:
-                self._tables.popitem(last=False)
+        self._tables.keep(chunk_id, chunk)
         return chunk
 
     def decode(self, location: Location, sealed: memoryview | None) -> bytes | None:
@@ -165,5 +187,5 @@ class ChunkStore:
         try:
             return read_footer(self.storage, self.keyring, pack_id, size)
         except (DataCorrupt, NotFound) as error:
-            _log.warning("a pack is left out", pack=pack_name(pack_id), error=error.message)
+            warn("a pack is left out", pack=pack_name(pack_id), error=error.message)
             return None

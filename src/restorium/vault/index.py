@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-import structlog
-
+from restorium.vault.log import warn
 from restorium.vault.packs import Encoding, Entry, Kind, Location
 from restorium.vocabulary.errors import StorageUnavailable
 
 _T = TypeVar("_T")
-_log = structlog.get_logger(__name__)
 
 _SCHEMA_VERSION = 1
 _PAGE = 500
@@ -135,9 +133,7 @@ class Index:
                     return work(self._connection)
             except (sqlite3.DatabaseError, ValueError) as error:
                 self._check_damage(error)
-                _log.warning(
-                    "the local index is damaged and made anew", path=str(self._path), error=str(error)
-                )
+                warn("the local index is damaged and made anew", path=str(self._path), error=str(error))
                 self._connection.close()
                 self._remove()
                 self._connection = self._connect()

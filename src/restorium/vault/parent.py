@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import structlog
-
 from restorium.vault.chunkstore import ChunkStore
+from restorium.vault.log import warn
 from restorium.vault.packs import ID_BYTES
 from restorium.vault.packwriter import PackWriter
 from restorium.vault.plan import SEGMENT_CHUNKS
 from restorium.vault.tables import ZERO_ID, DiskRecord, DiskTable, split_ids
 from restorium.vocabulary.errors import ChunkMissing, DataCorrupt
-
-_log = structlog.get_logger(__name__)
 
 UNKNOWN_ID = b"\xff" * ID_BYTES
 """Equals no chunk's id: the parent does not know, or the vault has lost, what is there."""
@@ -35,7 +32,7 @@ class ParentIds:
             try:
                 self._table = DiskTable(parent, chunk_size, chunks.table_chunk)
             except (ChunkMissing, DataCorrupt) as error:
-                _log.warning("the parent's table is lost; the disk is read whole", error=error.message)
+                warn("the parent's table is lost; the disk is read whole", error=error.message)
 
     def segment(self, number: int, count: int) -> bytes:
         """The ids of the segment's first ``count`` chunks."""
@@ -44,7 +41,7 @@ class ParentIds:
             try:
                 known = self._table.segment(number)
             except (ChunkMissing, DataCorrupt) as error:
-                _log.warning("a part of the parent's table is lost and read again", error=error.message)
+                warn("a part of the parent's table is lost and read again", error=error.message)
         first = number * SEGMENT_CHUNKS
         ids = split_ids(known)[: max(0, min(count, self._common - first))]
         lost = self._packs.missing({each for each in ids if each != ZERO_ID})

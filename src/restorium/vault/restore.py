@@ -5,22 +5,39 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.vault.chunks import DataIds
 from restorium.vault.chunkstore import ChunkStore, Fetch, plan_fetches
 from restorium.vault.packs import ID_BYTES
-from restorium.vault.plan import SEGMENT_CHUNKS, runs, segment_masks
+from restorium.vault.plan import SEGMENT_CHUNKS, count_chunks, runs, segment_masks
 from restorium.vault.tables import ZERO_ID, DiskRecord, DiskTable, split_ids
-from restorium.vault.workers import Workers
-from restorium.vocabulary.errors import ChunkMissing, DataCorrupt, InvalidInput, VerificationFailed
+from restorium.vault.workers import Workers, check_cancel
+from restorium.vocabulary.errors import (
+    ChunkMissing,
+    DataCorrupt,
+    DiskDamaged,
+    InvalidInput,
+    VerificationFailed,
+)
 
 _BATCH_CHUNKS = 8
 _MOST_WINDOWS = 16
+_WINDOWS_AHEAD = 2
+_READ_CHUNKS = 32
 
 Places = Mapping[bytes, list[int]]
 """Chunk ids to the offsets on the disk where the chunk belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Ids of neighbouring chunks from number ``first`` on. ``held``: numbers of those that need no fetch."""
+
+    first: int
+    ids: list[bytes]
+    held: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +58,11 @@ class StoredDisk:
         self._chunk_size = chunk_size
         self._table = DiskTable(disk, chunk_size, chunks.table_chunk)
 
-    def extents(self) -> Iterator[Extent]:
+    def extents(self, cancelled: Callable[[], bool]) -> Iterator[Extent]:
         """Data and holes, in whole chunks, covering the disk."""
         current: Extent | None = None
         for first, ids in self._segments(0):
+            check_cancel(cancelled)
             for number, name in enumerate(ids, first):
                 start, length, hole = *self._span(number), name == ZERO_ID
                 if current is not None and current.hole == hole:
@@ -56,10 +74,11 @@ class StoredDisk:
         if current is not None:
             yield current
 
-    def missing(self) -> int:
+    def missing(self, cancelled: Callable[[], bool]) -> int:
         """How many chunks of data no pack has. A lost piece of the table raises ChunkMissing."""
         lost: set[bytes] = set()
         for _, ids in self._segments(0):
+            check_cancel(cancelled)
             wanted = {name for name in ids if name != ZERO_ID}
             lost |= wanted.difference(self._chunks.locate(wanted))
         return len(lost)
@@ -68,15 +87,14 @@ class StoredDisk:
         """Bytes from anywhere inside the disk."""
         if offset < 0 or length < 0 or offset + length > self.disk.size:
             raise InvalidInput(f"bytes {offset} to {offset + length} are not inside {self._name()}")
-        parts = []
-        position = offset
-        while position < offset + length:
-            number = position // self._chunk_size
-            start, span = self._span(number)
-            end = min(offset + length, start + span)
-            parts.append(self._chunk(number, span)[position - start : end - start])
-            position = end
-        return b"".join(parts)
+        content = bytearray(length)
+        end = offset + length
+        chunks = range(offset // self._chunk_size, count_chunks(end, self._chunk_size))
+        for first in range(0, len(chunks), _READ_CHUNKS):
+            for start, chunk in self._read_chunks(chunks[first : first + _READ_CHUNKS]):
+                begin, stop = max(start, offset), min(start + len(chunk), end)
+                content[begin - offset : stop - offset] = memoryview(chunk)[begin - start : stop - start]
+        return bytes(content)
 
     def copy(
         self,
@@ -86,14 +104,18 @@ class StoredDisk:
         on_window: Callable[[int, int], None],
         cancelled: Callable[[], bool],
         threads: int,
+        existing: DiskReader | None,
     ) -> None:
         """Write the data from ``start`` on. See Vault.restore_disk."""
         if writer.size != self.disk.size:
             raise InvalidInput(f"{self._name()} has {self.disk.size} bytes, its target {writer.size}")
         under_way: deque[_Window] = deque()
         with Workers(threads, cancelled) as workers:
-            for first, ids in self._windows(start, max(window // self._chunk_size, 1)):
-                under_way.append(self._begin(workers, writer, first, ids))
+            windows = self._windows(start, max(window // self._chunk_size, 1))
+            if existing is not None:
+                windows = self._compared(windows, existing, writer, workers)
+            for stretch in windows:
+                under_way.append(self._begin(workers, writer, stretch))
                 while under_way and (len(under_way) > _MOST_WINDOWS or _is_done(under_way[0])):
                     _settle(workers, under_way.popleft(), on_window)
             while under_way:
@@ -127,25 +149,77 @@ class StoredDisk:
             while checks:
                 workers.result(checks.popleft())
 
-    def _begin(self, workers: Workers, writer: DiskWriter, first: int, ids: list[bytes]) -> _Window:
+    def _compared(
+        self, windows: Iterator[_Stretch], existing: DiskReader, writer: DiskWriter, workers: Workers
+    ) -> Iterator[_Stretch]:
+        """The same windows, once what ``existing`` holds of them is on the target."""
+        names = DataIds(self._chunks.keyring, self._chunk_size)
+        comparing: deque[tuple[_Stretch, list[Future[list[int]]]]] = deque()
+        for window in windows:
+            mask = bytearray(
+                self._may_hold(existing, window.first + at, name) for at, name in enumerate(window.ids)
+            )
+            looks = [
+                workers.submit(
+                    self._take_over, existing, names, writer, window.first + begin, window.ids[begin:end]
+                )
+                for begin, end in runs(mask, _BATCH_CHUNKS)
+            ]
+            comparing.append((window, looks))
+            if len(comparing) > _WINDOWS_AHEAD:
+                yield _held(workers, *comparing.popleft())
+        while comparing:
+            yield _held(workers, *comparing.popleft())
+
+    def _may_hold(self, existing: DiskReader, number: int, name: bytes) -> bool:
+        return name != ZERO_ID and sum(self._span(number)) <= existing.size
+
+    def _take_over(
+        self, existing: DiskReader, names: DataIds, writer: DiskWriter, first: int, wanted: list[bytes]
+    ) -> list[int]:
+        """Copy those of the chunks that ``existing`` holds at the same place; their numbers."""
+        spans = [self._span(number) for number in range(first, first + len(wanted))]
+        origin = spans[0][0]
+        buffer = memoryview(bytearray(sum(spans[-1]) - origin))
+        try:
+            existing.read_into(origin, buffer)
+        except DiskDamaged:
+            return []
+        held = []
+        for number, ((start, length), name) in enumerate(zip(spans, wanted, strict=True), first):
+            chunk = buffer[start - origin : start - origin + length]
+            if names.of(chunk) == name:
+                writer.write(start, chunk)
+                held.append(number)
+        return held
+
+    def _begin(self, workers: Workers, writer: DiskWriter, stretch: _Stretch) -> _Window:
         places: dict[bytes, list[int]] = {}
         end = data = 0
-        for number, name in enumerate(ids, first):
+        for number, name in enumerate(stretch.ids, stretch.first):
             start, length = self._span(number)
             end = start + length
             if name != ZERO_ID:
-                places.setdefault(name, []).append(start)
                 data += length
+                if number not in stretch.held:
+                    places.setdefault(name, []).append(start)
+        fetches = [workers.submit(self._fetch, fetch, places, writer) for fetch in self._plan(places)]
+        return _Window(end, data, fetches)
+
+    def _plan(self, places: Places) -> list[Fetch]:
         found = self._chunks.locate(places) if places else {}
         for name, offsets in places.items():
             if name not in found:
                 raise ChunkMissing(self._at(offsets[0], f"chunk {name.hex()[:16]} is in no pack"))
-        fetches = [
-            workers.submit(self._fetch, fetch, places, writer) for fetch in plan_fetches(found.values())
-        ]
-        return _Window(end, data, fetches)
+        return plan_fetches(found.values())
 
     def _fetch(self, fetch: Fetch, places: Places, writer: DiskWriter) -> None:
+        for name, chunk in self._fetched(fetch, places):
+            for offset in places[name]:
+                writer.write(offset, chunk)
+
+    def _fetched(self, fetch: Fetch, places: Places) -> Iterator[tuple[bytes, bytes]]:
+        """The ids and contents of the chunks that the fetch brings."""
         content = self._chunks.fetch(fetch)
         for location in fetch.locations:
             sealed = (
@@ -153,13 +227,10 @@ class StoredDisk:
                 if content is None
                 else content[location.offset - fetch.start : location.end - fetch.start]
             )
-            offsets = places[location.entry.id]
             try:
-                chunk = self._chunks.open(location, sealed)
+                yield location.entry.id, self._chunks.open(location, sealed)
             except (DataCorrupt, ChunkMissing) as error:
-                raise type(error)(self._at(offsets[0], error.message)) from error
-            for offset in offsets:
-                writer.write(offset, chunk)
+                raise type(error)(self._at(places[location.entry.id][0], error.message)) from error
 
     def _check(
         self,
@@ -186,7 +257,7 @@ class StoredDisk:
         for segment in range(start // self._chunk_size // SEGMENT_CHUNKS, self._table.segments):
             yield segment * SEGMENT_CHUNKS, split_ids(self._table.segment(segment))
 
-    def _windows(self, start: int, chunks: int) -> Iterator[tuple[int, list[bytes]]]:
+    def _windows(self, start: int, chunks: int) -> Iterator[_Stretch]:
         """The disk from ``start`` in windows; those of holes alone are left out, but never the last."""
         if start >= self.disk.size:
             return
@@ -196,17 +267,28 @@ class StoredDisk:
                 window = ids[at : at + chunks]
                 last = (first + at + len(window)) * self._chunk_size >= self.disk.size
                 if last or any(name != ZERO_ID for name in window):
-                    yield first + at, window
+                    yield _Stretch(first + at, window)
 
-    def _chunk(self, number: int, length: int) -> bytes:
+    def _read_chunks(self, numbers: range) -> Iterator[tuple[int, bytes]]:
+        """Offsets and contents of the chunks that hold data, the last read ones from memory."""
+        places: dict[bytes, list[int]] = {}
+        for number in numbers:
+            if (name := self._id(number)) != ZERO_ID:
+                places.setdefault(name, []).append(self._span(number)[0])
+        recent = self._chunks.recent
+        found = {name: chunk for name in places if (chunk := recent.get(name)) is not None}
+        absent = {name: offsets for name, offsets in places.items() if name not in found}
+        for fetch in self._plan(absent):
+            for name, chunk in self._fetched(fetch, absent):
+                recent.keep(name, chunk)
+                found[name] = chunk
+        for name, offsets in places.items():
+            for offset in offsets:
+                yield offset, found[name]
+
+    def _id(self, number: int) -> bytes:
         segment, at = divmod(number, SEGMENT_CHUNKS)
-        name = self._table.segment(segment)[at * ID_BYTES : (at + 1) * ID_BYTES]
-        if name == ZERO_ID:
-            return bytes(length)
-        try:
-            return self._chunks.read(name)
-        except (DataCorrupt, ChunkMissing) as error:
-            raise type(error)(self._at(number * self._chunk_size, error.message)) from error
+        return self._table.segment(segment)[at * ID_BYTES : (at + 1) * ID_BYTES]
 
     def _span(self, number: int) -> tuple[int, int]:
         """Where a chunk starts on the disk, and its length."""
@@ -229,3 +311,8 @@ def _settle(workers: Workers, window: _Window, on_window: Callable[[int, int], N
     for fetch in window.fetches:
         workers.result(fetch)
     on_window(window.end, window.data_bytes)
+
+
+def _held(workers: Workers, window: _Stretch, looks: list[Future[list[int]]]) -> _Stretch:
+    held = frozenset(number for look in looks for number in workers.result(look))
+    return replace(window, held=held)

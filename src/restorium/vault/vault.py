@@ -174,23 +174,26 @@ class Vault:
         """
         self._storage.delete(manifests.object_name(name), durable=True)
 
-    def missing_chunks(self, point: Point, disk: DiskRecord) -> int:
+    def missing_chunks(
+        self, point: Point, disk: DiskRecord, *, cancelled: Callable[[], bool] = lambda: False
+    ) -> int:
         """How many chunks of the disk no pack has.
 
-        Raises ChunkMissing or DataCorrupt if the disk's table is lost.
+        Raises ChunkMissing or DataCorrupt if the disk's table is lost, and Cancelled.
         """
         if disk not in point.disks:
             raise NotFound(f"restore point {point.name} has no such disk {disk.key!r}")
         self._chunks.sync()
-        return self._stored(disk).missing()
+        return self._stored(disk).missing(cancelled)
 
-    def extents(self, disk: DiskRecord) -> Iterator[Extent]:
-        """Data and holes, in whole chunks, covering the disk."""
-        return self._stored(disk).extents()
+    def extents(self, disk: DiskRecord, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Extent]:
+        """Data and holes, in whole chunks, covering the disk. Raises Cancelled."""
+        return self._stored(disk).extents(cancelled)
 
-    def planned_bytes(self, disk: DiskRecord) -> int:
-        """What a restore of the disk writes."""
-        return sum(extent.length for extent in self.extents(disk) if not extent.hole)
+    def planned_bytes(self, disk: DiskRecord, *, cancelled: Callable[[], bool] = lambda: False) -> int:
+        """What a restore of the disk writes. Raises Cancelled."""
+        extents = self.extents(disk, cancelled=cancelled)
+        return sum(extent.length for extent in extents if not extent.hole)
 
     def restore_disk(
         self,
@@ -202,6 +205,7 @@ class Vault:
         on_window: Callable[[int, int], None] = lambda end, copied: None,
         cancelled: Callable[[], bool] = lambda: False,
         threads: int = 0,
+        existing: DiskReader | None = None,
     ) -> None:
         """Write the disk's data; holes are left alone, so the target is new or an earlier attempt's.
 
@@ -209,10 +213,12 @@ class Vault:
         on_window: called in this thread with an offset, in order, once all below it is handed to the writer,
         and with the bytes of data written since the call before. The last call is with the disk's size,
         and there is none if ``start`` is that already.
+        existing: another state of the disk, of any size. Each chunk that it holds at the same place, as its
+        digest tells, is copied from there; only the others are read from the storage.
         Raises DataCorrupt or ChunkMissing naming disk and bytes, Cancelled, StorageUnavailable, and what the
         writer raises.
         """
-        self._stored(disk).copy(writer, start, window, on_window, cancelled, threads)
+        self._stored(disk).copy(writer, start, window, on_window, cancelled, threads, existing)
 
     def verify_disk(
         self,
@@ -256,7 +262,7 @@ class Vault:
     def _point_problems(self, name: str) -> Iterator[str]:
         try:
             for disk in self.point(name).disks:
-                missing = self._stored(disk).missing()
+                missing = self._stored(disk).missing(lambda: False)
                 if missing:
                     yield f"disk {disk.key!r} misses {missing} chunks"
         except (DataCorrupt, ChunkMissing, NotFound) as error:

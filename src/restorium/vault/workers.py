@@ -22,6 +22,12 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_cancel(cancelled: Callable[[], bool]) -> None:
+    """Raise Cancelled if that is asked for."""
+    if cancelled():
+        raise Cancelled("the operation on the repository was cancelled")
+
+
 class Workers:
     """Leaving the block drops what is queued and waits for what runs."""
 
@@ -40,8 +46,7 @@ class Workers:
 
     def check(self) -> None:
         """Raise Cancelled if that is asked for."""
-        if self._cancelled():
-            raise Cancelled("the operation on the repository was cancelled")
+        check_cancel(self._cancelled)
 
     def submit(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Queue ``work``. Raises Cancelled."""

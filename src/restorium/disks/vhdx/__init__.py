@@ -5,7 +5,19 @@ make them. All maps are laid down when the image is made; what names it an image
 before leaves a file that is none.
 """
 
-from restorium.disks.vhdx.reader import VhdxReader
+from __future__ import annotations
+
+from pathlib import Path
+
+from restorium.disks.interface import DiskReader
 from restorium.disks.vhdx.writer import create_vhdx, reopen_vhdx
 
-__all__ = ["VhdxReader", "create_vhdx", "reopen_vhdx"]
+__all__ = ["create_vhdx", "open_vhdx", "reopen_vhdx"]
+
+
+def open_vhdx(path: Path) -> DiskReader:
+    """Raises DiskMissing, DiskDamaged, Unsupported."""
+    # dissect takes longer to import than the rest of a backup or restore.
+    from restorium.disks.vhdx.reader import VhdxReader
+
+    return VhdxReader(path)

@@ -5,7 +5,19 @@ descriptor inside and grains of 64 KiB, as VMware Workstation and QEMU make it. 
 is made; the header is written last, so that a crash before leaves a file that is no image.
 """
 
-from restorium.disks.vmdk.reader import VmdkReader
+from __future__ import annotations
+
+from pathlib import Path
+
+from restorium.disks.interface import DiskReader
 from restorium.disks.vmdk.writer import create_vmdk, reopen_vmdk
 
-__all__ = ["VmdkReader", "create_vmdk", "reopen_vmdk"]
+__all__ = ["create_vmdk", "open_vmdk", "reopen_vmdk"]
+
+
+def open_vmdk(path: Path) -> DiskReader:
+    """Raises DiskMissing, DiskDamaged, Unsupported."""
+    # dissect takes longer to import than the rest of a backup or restore.
+    from restorium.disks.vmdk.reader import VmdkReader
+
+    return VmdkReader(path)
