@@ -59,6 +59,7 @@ class Answer:
     status: int
     headers: Sequence[tuple[str, str]]
     parts: Sequence[bytes]
+    app: ASGIApp
 
     @cached_property
     def body(self) -> bytes:
@@ -79,7 +80,10 @@ class Answer:
     @cached_property
     def xml(self) -> etree._Element:
         assert self.header("Content-Type") == "application/xml; charset=utf-8", self.text
-        return etree.fromstring(self.body)
+        """The document, which has to be as the server's own schema says."""
+        read = etree.fromstring(self.body)
+        _schema_of(self.app).assertValid(read)
+        return read
 
     @property
     def message(self) -> str:
@@ -89,6 +93,18 @@ class Answer:
             return str(found.get("Message", found.get("message")))
         assert tag(self.xml) == "Error", self.text
         return str(self.xml.get("Message"))
+
+
+_compiled: list[etree.XMLSchema] = []
+"""The schema, which is the same whichever server it comes from: compiling it takes long."""
+
+
+def _schema_of(app: ASGIApp) -> etree.XMLSchema:
+    if not _compiled:
+        answer = EmClient(app).get("/schema.xsd")
+        assert answer.status == 200, answer.text
+        _compiled.append(etree.XMLSchema(etree.fromstring(answer.body)))
+    return _compiled[0]
 
 
 def tag(element: etree._Element) -> str:
@@ -212,7 +228,7 @@ async def _exchange(app: ASGIApp, scope: dict[str, Any], body: Sequence[bytes]) 
     assert start["type"] == "http.response.start"
     assert [part.get("more_body", False) for part in parts] == [True] * (len(parts) - 1) + [False]
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
-    return Answer(start["status"], headers, [part.get("body", b"") for part in parts])
+    return Answer(start["status"], headers, [part.get("body", b"") for part in parts], app)
 
 
 def basic(name: str, password: str) -> str:

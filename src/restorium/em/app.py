@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from restorium.catalog.logons import Logon
-from restorium.em import as_json, as_xml, logon, querying, reading, resources, tasks
+from restorium.em import as_json, as_xml, logon, querying, reading, resources, schema, tasks
 from restorium.em.call import Answer, Call, Request
 from restorium.em.errors import refusal, told
 from restorium.em.logon import LoggedOn
@@ -64,7 +64,9 @@ class _Face:
         self._naming = as_json.camel if engine.settings.em.json_camel_case else as_json.pascal
         self._router = Router()
         logon.add_routes(engine, self._router)
-        self._router.add([*tasks.ROUTES, *querying.ROUTES, *reading.routes(), *routes])
+        known = [*tasks.ROUTES, *querying.routes(), *reading.routes(), *routes]
+        self._router.add(map(reading.described, known))
+        self._router.open(schema.served(self._router))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {
@@ -120,7 +122,7 @@ class _Face:
     def _answer(self, request: Request, place: Place | None) -> tuple[Answer, Logon | None]:
         """The answer, and the logon session whose use is to be noted."""
         if place is not None and request.method in place.open:
-            return place.open[request.method](request), None
+            return place.open[request.method].handler(request), None
         with self._engine.database.read() as connection:
             who = logon.authenticate(connection, request, self._engine.settings.em.logon_idle)
             if _is_brief(place, request.method):
@@ -148,7 +150,9 @@ class _Face:
         account = who.logon.account
         if not route.roles & account.roles:
             raise AccessDenied(f"{account.name} may not {request.method} {request.path}")
-        return route.handler(Call(self._engine, request, who.token, who.logon, place.ids, connection))
+        return route.handler(
+            Call(self._engine, request, who.token, who.logon, place.ids, connection, route.body)
+        )
 
     def _written(self, answer: Answer, media: Media) -> _Rendered:
         if answer.content is not None:

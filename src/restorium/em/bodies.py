@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from lxml import etree
 
-from restorium.em.call import Request
+from restorium.em.values import BOOLEAN, TEXT, Codec
 from restorium.vocabulary.errors import InvalidInput, RestoriumError
+
+if TYPE_CHECKING:
+    from restorium.em.call import Request
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 
@@ -36,33 +39,24 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A child element. ``kind`` reads its text and raises ValueError or an error of ours; a Spec reads its children;
-    None reads over whatever it holds, where clients send back what they were given.
+    """A child element. ``kind`` reads its text, as a codec or a function that raises ValueError or an error of ours; a
+    Spec reads its children; None reads over whatever it holds, where clients send back what they were given.
 
     many: the name of the list that it is in JSON, if the element may stand any number of times. Its value is a list
     then, and in JSON a Spec of nothing else may also be the list itself.
     """
 
     name: str
-    kind: Callable[[str], Any] | Spec | None
+    kind: Codec | Callable[[str], Any] | Spec | None
     many: str | None = None
 
 
 Values = dict[str, Any]
 _PLAIN = Spec("")
 
-
-def text(value: str) -> str | None:
-    """Text; None if it is empty."""
-    return value.strip() or None
-
-
-def boolean(value: str) -> bool:
-    """``true`` or ``false``, ``1`` or ``0``."""
-    found = {"true": True, "false": False, "1": True, "0": False}.get(value.strip().lower())
-    if found is None:
-        raise ValueError("true or false")
-    return found
+text = replace(TEXT, read=lambda value: value or None)
+"""Text; None if it is empty."""
+boolean = BOOLEAN
 
 
 def read(request: Request, spec: Spec) -> Values | None:
@@ -187,9 +181,10 @@ def _value(field: Field, written: str, spec: Spec) -> Any:
     if field.kind is None or isinstance(field.kind, Spec):
         return None
     try:
-        return field.kind(written)
+        return field.kind.read(written.strip()) if isinstance(field.kind, Codec) else field.kind(written)
     except ValueError as error:
-        raise InvalidInput(f"{field.name} in {spec.name} is {written!r}, not {error}") from None
+        expected = field.kind.expected if isinstance(field.kind, Codec) else error
+        raise InvalidInput(f"{field.name} in {spec.name} is {written!r}, not {expected}") from None
     except RestoriumError as error:
         raise InvalidInput(f"{field.name} in {spec.name}: {error.message}", hint=error.hint) from None
 

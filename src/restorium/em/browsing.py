@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 from restorium.catalog.listing import Row
 from restorium.em import files, tasks
-from restorium.em.bodies import Field, Spec, Values, boolean, read, text
+from restorium.em.bodies import Field, Spec, Values, boolean, text
 from restorium.em.call import Answer, Call
 from restorium.em.files import Tree
+from restorium.em.paging import PARAMETERS
 from restorium.em.routing import Route
-from restorium.em.tasks import Started
+from restorium.em.shapes import Gives
+from restorium.em.tasks import STARTED, Started
 from restorium.flows import mounts as flows
 from restorium.vocabulary.errors import InvalidInput, Unsupported
 from restorium.vocabulary.roles import Role
@@ -34,6 +36,7 @@ _BODY = Spec(
     ),
     one_of=True,
 )
+_ENTRY, _ENTRIES, _BYTES = ((Gives(200, what),) for what in (files.ENTRY, files.ENTRIES, files.BYTES))
 
 
 class Opened(NamedTuple):
@@ -66,19 +69,19 @@ class Browsing:
         readable = [f"{self.place}/{{filepath}}", *([self.place] if root else [])]
         below = readable[0]
         reading = [
-            Route("GET", path, self.readers, handler, action)
+            Route("GET", path, self.readers, handler, action, gives=gives, parameters=parameters)
             for path in readable
-            for action, handler in (
-                (None, self._entry),
-                ("listAll", self._list_all),
-                ("listFiles", self._list_files),
-                ("listDirs", self._list_folders),
+            for action, handler, gives, parameters in (
+                (None, self._entry, _ENTRY, ()),
+                ("listAll", self._list_all, _ENTRIES, PARAMETERS),
+                ("listFiles", self._list_files, _ENTRIES, PARAMETERS),
+                ("listDirs", self._list_folders, _ENTRIES, PARAMETERS),
             )
         ]
         return [
             *reading,
-            Route("GET", below, self.readers, self._download, "download"),
-            Route("POST", below, self.restorers, self._restore, "restore"),
+            Route("GET", below, self.readers, self._download, "download", gives=_BYTES),
+            Route("POST", below, self.restorers, self._restore, "restore", gives=STARTED, body=_BODY),
         ]
 
     def _entry(self, call: Call) -> Answer:
@@ -104,8 +107,7 @@ class Browsing:
     def _restore(self, call: Call) -> Answer:
         """A task with the address to download from."""
         mounted, path = self.find(call), self._path(call)
-        body = read(call.request, _BODY)
-        _check({_HOME: {}} if body is None and self.home else body)
+        _check({_HOME: {}} if call.body is None and self.home else call.body)
 
         def start() -> Started:
             files.check(mounted.tree, path)

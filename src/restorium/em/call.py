@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog.listing import Visibility
 from restorium.catalog.logons import Logon
+from restorium.em.bodies import Spec, Values, read
 from restorium.em.documents import Document
 from restorium.em.members import Form
 from restorium.flows.engine import Engine
@@ -70,7 +71,7 @@ class Request:
 class Call:
     """A request of somebody who is logged on, on its way to what it asks for. ``ids`` are those in its path.
 
-    connection: the snapshot in which the caller was found, for what is read in the same breath.
+    connection: the snapshot in which the caller was found, for what is read in the same breath. spec: of the body.
     """
 
     engine: Engine
@@ -79,6 +80,12 @@ class Call:
     logon: Logon
     ids: tuple[str, ...] = ()
     connection: Connection | None = None
+    spec: Spec | None = None
+
+    @cached_property
+    def body(self) -> Values | None:
+        """The body's values, as the route declares it; None if there is no body. Raises InvalidInput."""
+        return None if self.spec is None else read(self.request, self.spec)
 
     @property
     def base(self) -> str:

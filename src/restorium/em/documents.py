@@ -54,8 +54,3 @@ class Several(NamedTuple):
 
 Member = Scalar | Resource | Collection | Several | None
 Document = Resource | Collection
-
-
-def references(items: Iterable[Resource], *, name: str = "EntityReferences") -> Collection:
-    """A list of ``Ref`` elements."""
-    return Collection(name, "Refs", items)

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from restorium.catalog.listing import AnyOf
 from restorium.em.call import Answer, Call
-from restorium.em.documents import Link, Resource
+from restorium.em.documents import Link
 from restorium.em.entity import Entity, entity
 from restorium.em.reading import listed, row_of
 from restorium.em.routing import Route
+from restorium.em.shapes import Gives, Shape, addressed
 from restorium.vocabulary.errors import NotFound
 from restorium.vocabulary.roles import Role
 
@@ -19,7 +20,7 @@ _NONE = AnyOf(())
 
 def empty(path: str, target: str, roles: frozenset[Role]) -> Route:
     """A list of a kind of entities that are never of this sort, such as backups of agents."""
-    return Route("GET", f"/{path}", roles, lambda call: listed(entity(target), call, _NONE))
+    return Route("GET", f"/{path}", roles, lambda call: listed(entity(target), call, _NONE), lists=target)
 
 
 def empty_below(parent: type[Entity], path: str, target: str, roles: frozenset[Role]) -> Route:
@@ -29,7 +30,7 @@ def empty_below(parent: type[Entity], path: str, target: str, roles: frozenset[R
         _check(call, parent)
         return listed(entity(target), call, _NONE)
 
-    return Route("GET", f"/{parent.path}/{{ID}}/{path}", roles, serve)
+    return Route("GET", f"/{parent.path}/{{ID}}/{path}", roles, serve, lists=target)
 
 
 def missing(parent: type[Entity], path: str, methods: Mapping[str, frozenset[Role]]) -> Iterator[Route]:
@@ -48,13 +49,15 @@ def service(
 ) -> Route:
     """The document ``name`` of a group, with links to its lists, each a path and the type of its members."""
 
+    shape = Shape(name, addressed(kind), links=True)
+
     def serve(call: Call) -> Answer:
         links = [Link("Up", f"{call.base}/logonSessions/{call.token}", None, "LogonSession")]
         links += [Link("Down", f"{call.base}/{at}", None, f"{of}ReferenceList") for at, of in lists]
         links += [Link("Down", f"{call.base}/{at}?format=Entity", None, f"{of}List") for at, of in lists]
-        return Answer(200, Resource(name, [("Href", f"{call.base}/{path}"), ("Type", kind)], (), links))
+        return Answer(200, shape.made(links, Href=f"{call.base}/{path}"))
 
-    return Route("GET", f"/{path}", roles, serve)
+    return Route("GET", f"/{path}", roles, serve, gives=(Gives(200, shape),))
 
 
 def _check(call: Call, parent: type[Entity]) -> None:

@@ -28,6 +28,7 @@ from restorium.em.members import (
     To,
 )
 from restorium.em.roles import EVERYONE
+from restorium.em.shapes import Child, Listed, Shape, addressed
 from restorium.em.values import TEXT, codec_of, name_uid, uid
 from restorium.vocabulary.errors import NotFound
 from restorium.vocabulary.ids import parse_guid, urn
@@ -63,6 +64,8 @@ class Entity:
     fields: ClassVar[Sequence[Queryable]] = ()
     nulls: ClassVar[Sequence[str]] = ()
     elements: ClassVar[tuple[Element, ...]]
+    shape: ClassVar[Shape]
+    list_shape: ClassVar[Listed]
     queryable: ClassVar[dict[str, Queryable]]
 
     def __init_subclass__(
@@ -82,6 +85,8 @@ class Entity:
         cls.slot, cls.vm_bound, cls.queried, cls.within = slot or plural, vm_bound, queried, within
         cls.named = named
         cls.elements = tuple(_elements(cls))
+        cls.shape = _shape(cls)
+        cls.list_shape = Listed(plural, (cls.shape,), paging=True, type=f"{cls.type}EntityListType")
         cls.queryable = {field.name.lower(): field for field in _fields(cls)}
         _BY_NAME[cls.type] = cls
 
@@ -173,6 +178,16 @@ class Entity:
         return Link("Alternate", cls.at(base, row, Form.ENTITY), cls.name_of(row), cls.type)
 
 
+def _shape(cls: type[Entity]) -> Shape:
+    identity = name_uid(cls.type) if cls.named else uid(cls.type)
+    attributes = [*addressed(cls.type), Child("Name", cls.naming.codec), Child("UID", identity)]
+    if cls.vm_bound:
+        attributes.append(Child("VmDisplayName", TEXT))
+    members = tuple(each.child for each in cls.elements)
+    named = f"{cls.type}EntityType"
+    return Shape(cls.type, tuple(attributes), members, links=True, nulls=tuple(cls.nulls), type=named)
+
+
 def entity(name: str) -> type[Entity]:
     """The declaration of that type name."""
     return _BY_NAME[name]
@@ -198,8 +213,10 @@ def _elements(cls: type[Entity]) -> Iterator[Element]:
     for column in inspect.get_annotations(cls):
         declared = cls.__dict__.get(column)
         if isinstance(declared, Element):
-            own = declared.codec is not None or declared.value is not None
-            yield declared.bound(column, None if own else codec_of(_required(hints[column])))
+            own = declared.codec is not None or declared.shape is not None
+            kind = _required(hints[column])
+            codec = None if own else codec_of(kind)
+            yield declared.bound(column, codec, required=kind is hints[column])
 
 
 def _required(annotation: Any) -> Any:

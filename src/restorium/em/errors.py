@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from restorium.em.call import Answer
-from restorium.em.documents import Resource
+from restorium.em.shapes import ERROR
 from restorium.vocabulary import errors
 
 _STATUS: tuple[tuple[type[errors.RestoriumError], int], ...] = (
@@ -22,7 +22,6 @@ _STATUS: tuple[tuple[type[errors.RestoriumError], int], ...] = (
 """The first line whose class the error is of. The interface knows no other statuses for errors than these."""
 
 _CHALLENGE = {"WWW-Authenticate": "Basic Realm=RestSvc"}
-_ABSENT = ("FirstChanceExceptionMessage", "StackTrace", "Status")
 
 
 def told(error: errors.RestoriumError) -> Answer:
@@ -39,5 +38,4 @@ def sentence(error: errors.RestoriumError) -> str:
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer that says why there is no other."""
-    document = Resource("Error", [("Message", message), ("StatusCode", status)], nulls=_ABSENT)
-    return Answer(status, document, headers or {})
+    return Answer(status, ERROR.made(Message=message, StatusCode=status), headers or {})

@@ -2,23 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import quote
 
 from restorium.em.call import Answer, Call
-from restorium.em.documents import Collection, Link, Member, Resource
+from restorium.em.documents import Link, Resource
 from restorium.em.paging import PLAIN, Page, page_of, paging_info
-from restorium.em.values import show_instant
+from restorium.em.shapes import PAGING, Child, Content, Listed, Shape, addressed
+from restorium.em.values import INSTANT, LONG, TEXT
 from restorium.guest import Entry, Guest, Kind, archive_name, tar
 from restorium.vocabulary.errors import InvalidInput
 
 _LARGEST_PAGE = 10_000
+_BINARY, _TAR = "application/octet-stream", "application/x-tar"
 _LISTS = (
     ("listAll", "FileSystemItemsList"),
     ("listFiles", "FileEntryList"),
     ("listDirs", "DirectoryEntryList"),
 )
+
+_PLACE = (Child("Path", TEXT), Child("Name", TEXT))
+DIRECTORY = Shape(
+    "DirectoryEntry",
+    addressed("DirectoryEntry"),
+    tuple(replace(each, required=False) for each in _PLACE),
+    links=True,
+)
+"""What holds the volumes has neither path nor name."""
+_FILE = Shape(
+    "FileEntry",
+    addressed("FileEntry"),
+    (
+        *_PLACE,
+        Child("Size", LONG),
+        Child("Owner", TEXT),
+        Child("ModifiedDateUTC", INSTANT, required=False),
+    ),
+    links=True,
+)
+ENTRY = Shape(
+    "FileSystemEntry",
+    addressed("FileSystemEntry"),
+    (Child("FileEntry", _FILE, required=False), Child("DirectoryEntry", DIRECTORY, required=False)),
+    links=True,
+)
+_FILES = Listed("Files", (_FILE,), type="FileEntryListType")
+_DIRECTORIES = Listed("Directories", (DIRECTORY,), type="DirectoryEntryListType")
+ENTRIES = Shape(
+    "FileSystemEntries",
+    addressed("FileSystemEntries"),
+    (
+        Child("Files", _FILES, required=False),
+        Child("Directories", _DIRECTORIES, required=False),
+        Child("PagingInfo", PAGING),
+    ),
+    links=True,
+)
+BYTES = Content((_BINARY, _TAR))
 
 
 class Tree(NamedTuple):
@@ -53,8 +94,7 @@ def shown(tree: Tree, path: tuple[str, ...]) -> Resource:
     """One entry; what holds the volumes where the path is empty."""
     entry = tree.guest.entry(path) if path else None
     inside = _directory(tree, path) if entry is None or entry.kind is Kind.FOLDER else _file(tree, entry)
-    attributes = [("Href", tree.at(path)), ("Type", "FileSystemEntry")]
-    return Resource("FileSystemEntry", attributes, [(inside.name, inside)], [_up(tree, path)])
+    return ENTRY.made([_up(tree, path)], Href=tree.at(path), **{inside.name: inside})
 
 
 def listed(
@@ -74,26 +114,24 @@ def listed(
         names = tree.guest.volumes if folders else ()
         total = len(names)
         entries = [tree.guest.entry((name,)) for name in names[page.offset : page.offset + page.size]]
-    members: list[tuple[str, Member]] = []
-    if files:
-        members.append(
-            _several("Files", (_file(tree, each) for each in entries if each.kind is not Kind.FOLDER))
-        )
-    if folders:
-        inside = (_directory(tree, each.path) for each in entries if each.kind is Kind.FOLDER)
-        members.append(_several("Directories", inside))
-    members.append(("PagingInfo", paging_info(call.request, page, total)))
-    attributes = [("Href", tree.at(path)), ("Type", "FileSystemEntries")]
-    return Resource("FileSystemEntries", attributes, members, [_up(tree, path)])
+    found_files = [_file(tree, each) for each in entries if each.kind is not Kind.FOLDER]
+    found_folders = [_directory(tree, each.path) for each in entries if each.kind is Kind.FOLDER]
+    return ENTRIES.made(
+        [_up(tree, path)],
+        Href=tree.at(path),
+        Files=_FILES.made(found_files) if files else None,
+        Directories=_DIRECTORIES.made(found_folders) if folders else None,
+        PagingInfo=paging_info(call.request, page, total),
+    )
 
 
 def download(tree: Tree, path: tuple[str, ...]) -> Answer:
     """A file's bytes, or a folder as a tar archive while it is made."""
     if tree.guest.entry(path).kind is Kind.FOLDER:
-        headers = {"Content-Type": "application/x-tar", **_attachment(archive_name(path) + ".tar")}
+        headers = {"Content-Type": _TAR, **_attachment(archive_name(path) + ".tar")}
         return Answer(200, headers=headers, content=tar(tree.guest, path))
     content = tree.guest.open(path)
-    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(content.size)}
+    headers = {"Content-Type": _BINARY, "Content-Length": str(content.size)}
     return Answer(200, headers=headers | _attachment(path[-1]), content=content.chunks())
 
 
@@ -103,28 +141,25 @@ def check(tree: Tree, path: tuple[str, ...]) -> None:
         tree.guest.open(path)
 
 
-def _several(name: str, items: Iterable[Resource]) -> tuple[str, Member]:
-    return name, Collection(name, name, list(items))
-
-
 def _directory(tree: Tree, path: tuple[str, ...]) -> Resource:
     href = tree.at(path)
     links = [Link("Down", f"{href}?action={action}", None, kind) for action, kind in _LISTS]
-    members = [("Path", "/".join(path)), ("Name", path[-1])] if path else []
-    return Resource("DirectoryEntry", [("Href", href), ("Type", "DirectoryEntry")], members, links)
+    place = {"Path": "/".join(path), "Name": path[-1]} if path else {}
+    return DIRECTORY.made(links, Href=href, **place)
 
 
 def _file(tree: Tree, entry: Entry) -> Resource:
     href, facts = tree.at(entry.path), entry.facts
     links = [Link("Restore", f"{href}?action=restore")] if entry.kind is Kind.FILE else []
-    members: list[tuple[str, Member]] = [
-        ("Path", "/".join(entry.path)),
-        ("Name", entry.name),
-        ("Size", facts.size),
-        ("Owner", facts.owner),
-        ("ModifiedDateUTC", None if facts.modified is None else show_instant(facts.modified)),
-    ]
-    return Resource("FileEntry", [("Href", href), ("Type", "FileEntry")], members, links)
+    return _FILE.made(
+        links,
+        Href=href,
+        Path="/".join(entry.path),
+        Name=entry.name,
+        Size=facts.size,
+        Owner=facts.owner,
+        ModifiedDateUTC=facts.modified,
+    )
 
 
 def _up(tree: Tree, path: tuple[str, ...]) -> Link:

@@ -18,10 +18,12 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import accounts, logons
 from restorium.catalog.accounts import Account
 from restorium.em.call import Answer, Call, Request
-from restorium.em.documents import Collection, Link, Resource
+from restorium.em.documents import Link, Resource
 from restorium.em.entity import entities
 from restorium.em.roles import EVERYONE
-from restorium.em.routing import Route, Router
+from restorium.em.routing import OpenRoute, Parameter, Route, Router
+from restorium.em.shapes import NOTHING, Child, Gives, Listed, Shape, addressed
+from restorium.em.values import GUID, TEXT
 from restorium.flows import mounts
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import InvalidIdentifier, InvalidInput, NotAuthenticated, NotFound
@@ -88,6 +90,20 @@ _SINGLE = {
 """Types of what has one document only."""
 _NAMES = {"reports/summary": "Summary"}
 
+_VERSION = Shape("SupportedVersion", (Child("Name", TEXT),), links=True)
+_SUPPORTED = Listed("SupportedVersions", (_VERSION,), type="SupportedVersionListType")
+_ROOT = Shape(
+    "EnterpriseManager", (), (Child("SupportedVersions", _SUPPORTED),), links=True, nulls=("Href", "Type")
+)
+_SESSION = Shape(
+    "LogonSession",
+    addressed("LogonSession"),
+    (Child("UserName", TEXT), Child("SessionId", GUID)),
+    links=True,
+)
+_SESSIONS = Listed("LogonSessions", (_SESSION,), type="LogonSessionListType")
+_ASKED = Parameter("v", "The version of the interface: ``latest``, or ``v1`` to ``v1_7``.")
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedOn:
@@ -99,17 +115,12 @@ class LoggedOn:
 
 def root(request: Request) -> Answer:
     """What the server is, for anybody."""
-    versions = [
-        Resource("SupportedVersion", [("Name", version)], (), [_create(request, version)])
-        for version in _VERSIONS
-    ]
+    versions = [_VERSION.made([_create(request, version)], Name=version) for version in _VERSIONS]
     links = [
         Link("Down", f"{request.base}/logonSessions", None, "LogonSessionList"),
         _create(request, "latest"),
     ]
-    listed = Collection("SupportedVersions", "SupportedVersions", versions)
-    members = [("SupportedVersions", listed)]
-    return Answer(200, Resource("EnterpriseManager", (), members, links, nulls=("Href", "Type")))
+    return Answer(200, _ROOT.made(links, SupportedVersions=_SUPPORTED.made(versions)))
 
 
 def log_on(engine: Engine, router: Router, request: Request) -> Answer:
@@ -157,7 +168,7 @@ def add_routes(engine: Engine, router: Router) -> None:
 
     def list_sessions(call: Call) -> Answer:
         own = _session(call.request, router, call.token, call.logon.account)
-        return Answer(200, Collection("LogonSessions", "LogonSessions", [own]))
+        return Answer(200, _SESSIONS.made([own]))
 
     def one(call: Call) -> Answer:
         _own(call)
@@ -167,14 +178,18 @@ def add_routes(engine: Engine, router: Router) -> None:
         _own(call)
         return _end(call)
 
-    router.open("GET", "/", root)
-    router.open("POST", "/sessionMngr", partial(log_on, engine, router))
+    router.open(
+        OpenRoute("GET", "/", root, (Gives(200, _ROOT),)),
+        OpenRoute(
+            "POST", "/sessionMngr", partial(log_on, engine, router), (Gives(201, _SESSION),), (_ASKED,)
+        ),
+    )
     router.add(
         [
-            Route("GET", "/logonSessions", EVERYONE, list_sessions),
-            Route("GET", "/logonSessions/{ID}", EVERYONE, one),
-            Route("DELETE", "/logonSessions/{ID}", EVERYONE, log_off),
-            Route("DELETE", "/sessionMngr", EVERYONE, _end),
+            Route("GET", "/logonSessions", EVERYONE, list_sessions, gives=(Gives(200, _SESSIONS),)),
+            Route("GET", "/logonSessions/{ID}", EVERYONE, one, gives=(Gives(200, _SESSION),)),
+            Route("DELETE", "/logonSessions/{ID}", EVERYONE, log_off, gives=NOTHING),
+            Route("DELETE", "/sessionMngr", EVERYONE, _end, gives=NOTHING),
         ]
     )
 
@@ -206,8 +221,7 @@ def _session(request: Request, router: Router, token: UUID, account: Account) ->
             if path == "managedServers" and form and _may(router, account, "POST", "backupServers", "create"):
                 links.append(Link("Create", f"{request.base}/backupServers?action=create"))
     links.append(Link("Delete", href))
-    members = [("UserName", account.name), ("SessionId", str(token))]
-    return Resource("LogonSession", [("Href", href), ("Type", "LogonSession")], members, links)
+    return _SESSION.made(links, Href=href, UserName=account.name, SessionId=token)
 
 
 def _may(router: Router, account: Account, method: str, path: str, action: str | None = None) -> bool:

@@ -12,10 +12,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from restorium.em.documents import Member
-from restorium.em.values import Codec
+from restorium.em.shapes import Child, Gives, Shape
+from restorium.em.values import TEXT, Codec
 
 if TYPE_CHECKING:
     from restorium.catalog.listing import Row
+    from restorium.em.bodies import Spec
     from restorium.em.call import Answer, Call, View
     from restorium.vocabulary.roles import Role
 
@@ -41,17 +43,25 @@ class Element:
     """A child element. The type annotation of the declaration gives the codec, its name the column.
 
     query: the element's name in queries; None where it is no field. value: what computes it, if it is no column.
+    shape: of what it computes, if that has children of its own. required: whether it is always there.
     """
 
     name: str
     query: str | None = None
     codec: Codec | None = None
     value: Callable[[Row, View], Member] | None = None
+    shape: Shape | None = None
     column: str = ""
+    required: bool = True
 
-    def bound(self, column: str, codec: Codec | None) -> Element:
+    def bound(self, column: str, codec: Codec | None, *, required: bool) -> Element:
         """The element of the column of that name."""
-        return replace(self, column=column, codec=self.codec or codec)
+        return replace(self, column=column, codec=self.codec or codec, required=required)
+
+    @property
+    def child(self) -> Child:
+        """What it is in its entity's document."""
+        return Child(self.name, self.shape or self.codec or TEXT, self.required)
 
     def shown(self, row: Row, view: View) -> Member:
         """The element's value in a document; None where it is absent."""
@@ -67,9 +77,10 @@ def element(
     query: str | None = None,
     codec: Codec | None = None,
     value: Callable[[Row, View], Member] | None = None,
+    shape: Shape | None = None,
 ) -> Any:
     """Declare a child element of that name."""
-    return Element(name, query, codec, value)
+    return Element(name, query, codec, value, shape)
 
 
 def field(name: str, column: str, codec: Codec) -> Queryable:
@@ -126,7 +137,7 @@ class Down:
 
     target None: a list of no entities, which ``serve`` answers, or one that this server never has anything for, of
     the plural ``empty``. type: of the link, if not ``<target>ReferenceList``. roles: who may read it, if not those
-    who may read both ends.
+    who may read both ends. gives: what ``serve`` answers.
     """
 
     path: str
@@ -139,6 +150,7 @@ class Down:
     only: Form | None = None
     roles: frozenset[Role] | None = None
     serve: Callable[[Call, View, Row], Answer] | None = None
+    gives: tuple[Gives, ...] = ()
 
 
 Action = Callable[["Call", Any], "Answer"]
@@ -149,8 +161,8 @@ Action = Callable[["Call", Any], "Answer"]
 class Do:
     """A link to something that can be done: a method on ``<entity><path>``, with ``?action=`` if there is one.
 
-    run: what does it; None where this server does not offer it and says so.
-    named: whether the link has the entity's name.
+    run: what does it; None where this server does not offer it and says so. gives: what it answers besides errors.
+    body: that of its requests, ``call.body`` to what does it. named: whether the link has the entity's name.
     """
 
     rel: str
@@ -161,6 +173,8 @@ class Do:
     named: bool = False
     roles: frozenset[Role] = frozenset()
     run: Action | None = None
+    gives: tuple[Gives, ...] = ()
+    body: Spec | None = None
 
 
 LinkDeclaration = Alternate | To | Down | Do

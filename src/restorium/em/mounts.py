@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 from restorium.catalog import mounts as rows
 from restorium.catalog.listing import Row
 from restorium.em import files, tasks
-from restorium.em.bodies import Field, Spec, read
+from restorium.em.bodies import Field, Spec
 from restorium.em.browsing import Opened
 from restorium.em.call import Answer, Call, View
-from restorium.em.documents import Collection, Link, Resource
+from restorium.em.documents import Link, Resource
 from restorium.em.entity import entity
 from restorium.em.files import Tree
 from restorium.em.reading import row_of
+from restorium.em.shapes import Child, Listed, Shape, addressed
 from restorium.em.tasks import Started
+from restorium.em.values import enumeration
 from restorium.flows import mounts as flows
 from restorium.vocabulary.errors import NotFound
 
@@ -24,19 +27,22 @@ _NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 _PAGE_SIZE = 100
 
 
-def _os_kind(value: str) -> str:
-    if value.strip().lower() not in ("windows", "linux"):
-        raise ValueError("Windows or Linux")
-    return value
+class _OsKind(StrEnum):
+    WINDOWS = "Windows"
+    LINUX = "Linux"
 
 
-MOUNT_BODY = Spec("", (Field("OsKind", _os_kind),))
+MOUNT_BODY = Spec("", (Field("OsKind", enumeration(_OsKind)),))
 """Of any name in XML, since no document tells it. What is on the disks decides, not what the caller says."""
+
+_ROOTS = Listed("FSRoots", (files.DIRECTORY,), type="DirectoryEntryListType")
+MOUNT = Shape(_TYPE, addressed(_TYPE), (Child("FSRoots", _ROOTS),), links=True)
+MOUNTS = Listed(f"{_TYPE}s", (MOUNT,), type=f"{_TYPE}ListType")
 
 
 def create(call: Call, point: Row) -> Answer:
     """POST …/mounts."""
-    read(call.request, MOUNT_BODY)
+    _ = call.body  # nothing in it changes what is done, but it has to be one
 
     def start() -> Started:
         made = flows.mount(call.engine, call.logon, point, call.caller)
@@ -50,7 +56,7 @@ def list_all(call: Call, view: View, point: Row) -> Answer:
     """GET …/mounts."""
     found = rows.of_point(view.connection, call.logon, point.id)
     listed = [_document(_tree(call, point, row)) for row in found]
-    return Answer(200, Collection(f"{_TYPE}s", f"{_TYPE}s", listed))
+    return Answer(200, MOUNTS.made(listed))
 
 
 def one(call: Call) -> Answer:
@@ -82,10 +88,8 @@ def _tree(call: Call, point: Row, row: Row) -> Opened:
 
 def _document(mounted: Opened) -> Resource:
     href = mounted.tree.href
-    volumes = Collection("FSRoots", "FSRoots", files.roots(mounted.tree))
-    return Resource(
-        _TYPE, [("Href", href), ("Type", _TYPE)], [("FSRoots", volumes)], [Link("Delete", href, None, _TYPE)]
-    )
+    volumes = _ROOTS.made(files.roots(mounted.tree))
+    return MOUNT.made([Link("Delete", href, None, _TYPE)], Href=href, FSRoots=volumes)
 
 
 def _path(point: Row, number: int) -> str:

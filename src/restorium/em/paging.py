@@ -10,11 +10,18 @@ from restorium.catalog.listing import Order
 from restorium.em.call import Request
 from restorium.em.documents import Link, Resource
 from restorium.em.members import Queryable
+from restorium.em.routing import Parameter
+from restorium.em.shapes import PAGING
+from restorium.em.values import INTEGER
 from restorium.vocabulary.errors import InvalidFilter, InvalidInput
 
 PLAIN = ":$~"
 """What stands in a segment of a path as it is, besides letters and digits."""
 _LARGEST = 2**31 - 1
+PARAMETERS = (
+    Parameter("pageSize", "How many items a page has; without it everything is on one.", INTEGER),
+    Parameter("page", "Which page, from 1.", INTEGER),
+)
 _ECHOED = ("action", "type", "format", "filter", "sortAsc", "sortDesc")
 
 
@@ -63,8 +70,7 @@ def paging_info(request: Request, page: Page, total: int) -> Resource:
         linked.append(("Next", page.number + 1))
     linked.append(("Last", count))
     links = [Link(rel, _href(request, page.size, number)) for rel, number in linked]
-    attributes = [("PageNum", page.number), ("PageSize", page.size), ("PagesCount", count)]
-    return Resource("PagingInfo", attributes, (), links)
+    return PAGING.made(links, PageNum=page.number, PageSize=page.size, PagesCount=count)
 
 
 def _href(request: Request, size: int, number: int) -> str:

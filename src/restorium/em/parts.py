@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from restorium.catalog.listing import Listing, Row
 from restorium.em.documents import Resource
 from restorium.em.members import Queryable
+from restorium.em.shapes import Listed, Shape
 from restorium.vocabulary.roles import Role
 
 
@@ -15,7 +16,8 @@ from restorium.vocabulary.roles import Role
 class Part:
     """``type`` is the name in queries, ``plural`` the list element; ``fields`` go by their lower-case names.
 
-    shown: the document of a row, given the address that its links begin with.
+    shown: the document of a row, given the address that its links begin with. shape: of that document; None where
+    there is never a row.
     """
 
     type: str
@@ -24,6 +26,12 @@ class Part:
     fields: Mapping[str, Queryable]
     rows: Listing
     shown: Callable[[Row, str], Resource]
+    shape: Shape | None = None
+
+    @property
+    def list_shape(self) -> Listed:
+        """The list that a query answers."""
+        return Listed(self.plural, () if self.shape is None else (self.shape,), type=f"{self.type}ListType")
 
 
 _BY_NAME: dict[str, Part] = {}
@@ -37,10 +45,11 @@ def part(
     fields: Sequence[Queryable],
     rows: Listing,
     shown: Callable[[Row, str], Resource],
+    shape: Shape | None = None,
 ) -> None:
     """Declare a kind of parts."""
     by_name = {field.name.lower(): field for field in fields}
-    _BY_NAME[name] = Part(name, plural, roles, by_name, rows, shown)
+    _BY_NAME[name] = Part(name, plural, roles, by_name, rows, shown, shape)
 
 
 def parts() -> list[Part]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
 from restorium.catalog import tasks
 from restorium.catalog.listing import Row, Visibility
 from restorium.em import query
 from restorium.em.call import Answer, Call
-from restorium.em.documents import Collection, Link, Resource, references
+from restorium.em.documents import Collection, Link, Resource
 from restorium.em.entity import Entity, entities
 from restorium.em.members import Form, Queryable
-from restorium.em.paging import order_of, page_of, paging_info
+from restorium.em.paging import PARAMETERS, order_of, page_of, paging_info
 from restorium.em.parts import Part, parts
-from restorium.em.reading import Found, find
+from restorium.em.reading import FORMAT, Found, find
 from restorium.em.roles import EVERYONE, READERS
-from restorium.em.routing import Route
-from restorium.em.tasks import document
-from restorium.em.values import TEXT, enumeration
+from restorium.em.routing import Parameter, Route
+from restorium.em.shapes import PAGING, REFERENCES, Child, Gives, Listed, Shape, addressed
+from restorium.em.tasks import TASK, TASKS, document
+from restorium.em.values import TEXT, enumeration, one_of
 from restorium.vocabulary.errors import AccessDenied, InvalidInput
 from restorium.vocabulary.roles import Role
 from restorium.vocabulary.tasks import TaskState
 
-_SLOTS = [
+_SLOTS = (
     "Jobs",
     "FailoverPlans",
     "Backups",
@@ -71,10 +76,12 @@ _SLOTS = [
     "VAppCdpReplicas",
     "VAppCdpReplicaVms",
     "SystemSessions",
-]
+)
 """Members of a result's Entities in JSON, all there and null but the one asked for. Source: recorded answers."""
 
 _PARTS = ("Refs", "Entities", "Resources", "Links", "PagingInfo")
+_REFS = replace(REFERENCES, name="Refs")
+_SERVICE = Shape("QuerySvc", addressed("QueryService"), links=True)
 _TASK = "Task"
 _TASK_FIELDS = {
     field.name.lower(): field
@@ -98,18 +105,18 @@ def _query(call: Call) -> Answer:
         raise AccessDenied(f"{call.logon.account.name} may not query {kind.type}")
     if isinstance(kind, Part):
         found = _parts(call, kind)
-        return _result("Resources", Collection(kind.plural, kind.plural, found.items), found.paging)
+        listed = {kind.plural: kind.list_shape.made(found.items)}
+        return _result(found.paging, Resources=_resources().made(**listed))
     found = find(call, kind)
     if call.form is Form.REFERENCE:
-        return _result("Refs", references(found.items, name="Refs"), found.paging)
-    entities_found = Collection(kind.slot, kind.plural, found.items)
-    shown = Resource("Entities", (), [(kind.slot, entities_found)], nulls=_SLOTS)
-    return _result("Entities", shown, found.paging)
+        return _result(found.paging, Refs=_REFS.made(found.items))
+    shown = {kind.slot: _slot(kind).made(found.items)}
+    return _result(found.paging, Entities=_entities().made(**shown))
 
 
 def _known(call: Call) -> dict[str, type[Entity] | Part]:
     """What can be queried, by lower-case name."""
-    tasks_here = Part(_TASK, "Tasks", EVERYONE, _TASK_FIELDS, tasks.listing(call.logon), _task)
+    tasks_here = Part(_TASK, TASKS.name, EVERYONE, _TASK_FIELDS, tasks.listing(call.logon), _task, TASK)
     kinds: list[type[Entity] | Part] = [*_queried(), *parts(), tasks_here]
     return {kind.type.lower(): kind for kind in kinds}
 
@@ -122,11 +129,41 @@ def _task(row: Row, base: str) -> Resource:
     return document(base, row)
 
 
-def _result(part: str, content: Resource | Collection, paging: Resource | None) -> Answer:
-    if part == "Resources":
-        content = Resource("Resources", (), [(content.name, content)])
-    members = [(part, content), ("PagingInfo", paging)]
-    return Answer(200, Resource("QueryResult", (), members, nulls=_PARTS))
+def _result(paging: Resource | None, **part: Resource | Collection) -> Answer:
+    return Answer(200, _shape().made(PagingInfo=paging, **part))
+
+
+@cache
+def _shape() -> Shape:
+    """The result's shape. Only one of its parts is there."""
+    return Shape(
+        "QueryResult",
+        members=(
+            Child("Refs", _REFS, required=False),
+            Child("Entities", _entities(), required=False),
+            Child("Resources", _resources(), required=False),
+            Child("PagingInfo", PAGING, required=False),
+        ),
+        nulls=_PARTS,
+        type="QueryResultType",
+    )
+
+
+@cache
+def _entities() -> Shape:
+    by_slot = {kind.slot: kind for kind in _queried()}
+    members = (Child(slot, _slot(by_slot[slot]), required=False) for slot in _SLOTS if slot in by_slot)
+    return Shape("Entities", members=tuple(members), nulls=_SLOTS)
+
+
+@cache
+def _resources() -> Shape:
+    lists = [*(kind.list_shape for kind in parts()), TASKS]
+    return Shape("Resources", members=tuple(Child(each.name, each, required=False) for each in lists))
+
+
+def _slot(kind: type[Entity]) -> Listed:
+    return Listed(kind.slot, (kind.shape,), key=kind.plural, type=f"{kind.type}EntityListType", paging=True)
 
 
 def _parts(call: Call, kind: Part) -> Found:
@@ -155,7 +192,7 @@ def _service(call: Call) -> Answer:
     allowed = [kind.type for kind in known if _queriers(kind) & call.logon.account.roles]
     links = [Link("Down", f"{call.base}/query?type={name}", None, name) for name in allowed]
     href = f"{call.base}/querySvc"
-    return Answer(200, Resource("QuerySvc", [("Href", href), ("Type", "QueryService")], (), links))
+    return Answer(200, _SERVICE.made(links, Href=href))
 
 
 def _types() -> str:
@@ -167,7 +204,22 @@ def _queried() -> list[type[Entity]]:
     return [kind for kind in entities() if kind.queried]
 
 
-ROUTES = (
-    Route("GET", "/querySvc", READERS, _service),
-    Route("GET", "/query", READERS, _query),
-)
+def routes() -> Iterator[Route]:
+    """The routes of the service, whose answers hold every entity that is declared."""
+    yield Route("GET", "/querySvc", READERS, _service, gives=(Gives(200, _SERVICE),))
+    types = one_of(*sorted([*(kind.type for kind in _queried()), *(kind.type for kind in parts()), _TASK]))
+    yield Route(
+        "GET",
+        "/query",
+        READERS,
+        _query,
+        gives=(Gives(200, _shape()),),
+        parameters=(
+            Parameter("type", "Of what.", types, required=True),
+            FORMAT,
+            Parameter("filter", 'Conditions such as Name=="db-1", joined by ; (and) or , (or).'),
+            Parameter("sortAsc", "Fields to sort by, with commas between."),
+            Parameter("sortDesc", "Fields to sort by, the largest first."),
+            *PARAMETERS,
+        ),
+    )

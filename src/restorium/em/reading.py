@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy.engine import Connection
@@ -11,13 +11,23 @@ from sqlalchemy.engine import Connection
 from restorium.catalog.listing import AllOf, Compare, Filter, Order, Row
 from restorium.em import query
 from restorium.em.call import Answer, Call, View
-from restorium.em.documents import Collection, Resource, references
+from restorium.em.documents import Collection, Resource
 from restorium.em.entity import Entity, entities, entity
 from restorium.em.members import Do, Down, Form
-from restorium.em.paging import order_of, page_of, paging_info
-from restorium.em.routing import Handler, Route
+from restorium.em.paging import PARAMETERS, order_of, page_of, paging_info
+from restorium.em.parts import parts
+from restorium.em.routing import Handler, Parameter, Route
+from restorium.em.shapes import REFERENCE, REFERENCES, Gives, Listed
+from restorium.em.values import one_of
 from restorium.vocabulary.errors import NotFound, Unsupported
 from restorium.vocabulary.roles import Role
+
+ENTITY_REFERENCE = REFERENCE.called("EntityRef")
+FORMAT = Parameter(
+    "format",
+    "``Entity`` or ``Entities`` for all of it; references without it.",
+    one_of("Entity", "Entities", "Reference", "References"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +43,51 @@ def routes() -> Iterator[Route]:
     for kind in entities():
         path = f"/{kind.path}"
         if kind.within is None:
-            yield Route("GET", path, kind.roles, partial(listed, kind))
-        yield Route("GET", f"{path}/{{ID}}", kind.roles, partial(_one, kind), brief=True)
+            yield Route("GET", path, kind.roles, partial(listed, kind), lists=kind.type)
+        yield Route(
+            "GET",
+            f"{path}/{{ID}}",
+            kind.roles,
+            partial(_one, kind),
+            brief=True,
+            gives=(Gives(200, ENTITY_REFERENCE), Gives(200, kind.shape)),
+            parameters=(FORMAT,),
+        )
         for down in kind.lists():
             roles = down.roles if down.roles is not None else _both(kind, down)
-            yield Route("GET", f"{path}/{{ID}}/{down.path}", roles, _below(kind, down))
+            yield _list_below(kind, down, f"{path}/{{ID}}/{down.path}", roles)
         for do in kind.operations():
-            yield Route(do.method, f"{path}/{{ID}}{do.path}", do.roles, partial(_act, kind, do), do.action)
+            yield Route(
+                do.method,
+                f"{path}/{{ID}}{do.path}",
+                do.roles,
+                partial(_act, kind, do),
+                do.action,
+                gives=do.gives,
+                body=do.body,
+            )
+
+
+def described(route: Route) -> Route:
+    """The route with what it gives, and its parameters, where those follow from the entities that it lists."""
+    if route.lists is None:
+        return route
+    kind = entity(route.lists)
+    return replace(
+        route,
+        gives=(Gives(200, REFERENCES), Gives(200, kind.list_shape)),
+        parameters=(FORMAT, *_list_parameters(kind), *PARAMETERS),
+    )
+
+
+def _list_parameters(kind: type[Entity]) -> tuple[Parameter, ...]:
+    names = ", ".join(each.name for each in kind.queryable.values())
+    about = f"Fields of {kind.type}: {names}."
+    return (
+        Parameter("filter", f'Conditions such as Name=="db-1", joined by ; (and) or , (or). {about}'),
+        Parameter("sortAsc", f"Fields to sort by, with commas between. {about}"),
+        Parameter("sortDesc", f"Fields to sort by, the largest first. {about}"),
+    )
 
 
 def find(call: Call, kind: type[Entity], restriction: Filter | None = None) -> Found:
@@ -91,8 +139,8 @@ def listed(kind: type[Entity], call: Call, restriction: Filter | None = None) ->
     """The list document of entities, of those that ``restriction`` leaves. Raises as ``find`` does."""
     found = find(call, kind, restriction)
     if call.form is Form.ENTITY:
-        return Answer(200, Collection(kind.plural, kind.plural, found.items, found.paging))
-    return Answer(200, references(found.items)._replace(paging=found.paging))
+        return Answer(200, kind.list_shape.made(found.items, found.paging))
+    return Answer(200, REFERENCES.made(found.items, found.paging))
 
 
 def _one(kind: type[Entity], call: Call) -> Answer:
@@ -103,6 +151,23 @@ def _one(kind: type[Entity], call: Call) -> Answer:
         if form is Form.ENTITY:
             return Answer(200, kind.shown(row, view))
         return Answer(200, kind.reference(row, view, name="EntityRef"))
+
+
+def _list_below(kind: type[Entity], down: Down, path: str, roles: frozenset[Role]) -> Route:
+    if down.serve is None and down.target is not None:
+        return Route("GET", path, roles, _below(kind, down), lists=down.target)
+    if down.serve is not None:
+        return Route("GET", path, roles, _below(kind, down), gives=down.gives)
+    gives = [Gives(200, _empty(down))] if down.empty else []
+    if (down.type or "").endswith("ReferenceList"):
+        gives.insert(0, Gives(200, REFERENCES))
+    return Route("GET", path, roles, _below(kind, down), gives=tuple(gives), parameters=(FORMAT,))
+
+
+def _empty(down: Down) -> Listed:
+    """The list of what there is none of, as it is declared where it can be queried."""
+    declared = [each.list_shape for each in entities()] + [each.list_shape for each in parts()]
+    return next((each for each in declared if each.name == down.empty), Listed(down.empty, ()))
 
 
 def _below(kind: type[Entity], down: Down) -> Handler:
@@ -121,8 +186,8 @@ def _below(kind: type[Entity], down: Down) -> Handler:
 
 def _nothing(call: Call, down: Down) -> Collection:
     if call.form is Form.ENTITY or not (down.type or "").endswith("ReferenceList"):
-        return Collection(down.empty, down.empty, ())
-    return references(())
+        return _empty(down).made(())
+    return REFERENCES.made(())
 
 
 def _act(kind: type[Entity], do: Do, call: Call) -> Answer:

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from restorium.em.bodies import Spec
 from restorium.em.call import Answer, Call, Request
+from restorium.em.shapes import Gives
+from restorium.em.values import TEXT, Codec
 from restorium.vocabulary.roles import Role
 
 Handler = Callable[[Call], Answer]
 OpenHandler = Callable[[Request], Answer]
-"""Of what anybody may ask, logged on or not."""
 
 _REST = "{filepath}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the query. codec: what its values look like; what is none of them is refused."""
+
+    name: str
+    about: str
+    codec: Codec = TEXT
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +33,8 @@ class Route:
 
     A path that ends in ``{filepath}`` is that of everything below, whose path is its last id.
 
+    gives: what it may answer besides errors. body: of the request, where it has one. parameters: of the query.
+    lists: the type of the entities whose lists it answers; what it gives and its parameters follow from that.
     brief: the handler reads a row or two and writes nothing.
     """
 
@@ -30,13 +44,28 @@ class Route:
     handler: Handler
     action: str | None = None
     brief: bool = False
+    gives: tuple[Gives, ...] = ()
+    body: Spec | None = None
+    parameters: tuple[Parameter, ...] = ()
+    lists: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRoute:
+    """What anybody may ask, logged on or not."""
+
+    method: str
+    path: str
+    handler: OpenHandler
+    gives: tuple[Gives, ...]
+    parameters: tuple[Parameter, ...] = ()
 
 
 @dataclass(slots=True)
 class _Node:
     children: dict[str, _Node] = field(default_factory=dict)
     routes: dict[str, dict[str | None, Route]] = field(default_factory=dict)
-    open: dict[str, OpenHandler] = field(default_factory=dict)
+    open: dict[str, OpenRoute] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +73,7 @@ class Place:
     """What stands at a path: routes by method and action, what is open to anybody by method, the path's ids."""
 
     routes: dict[str, dict[str | None, Route]]
-    open: dict[str, OpenHandler]
+    open: dict[str, OpenRoute]
     ids: tuple[str, ...]
 
     @property
@@ -59,16 +88,20 @@ class Router:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self.routes: list[Route | OpenRoute] = []
 
     def add(self, routes: Iterable[Route]) -> None:
         """Make routes known."""
         for route in routes:
+            self.routes.append(route)
             action = route.action.lower() if route.action else None
             self._node(route.path).routes.setdefault(route.method, {})[action] = route
 
-    def open(self, method: str, path: str, handler: OpenHandler) -> None:
+    def open(self, *routes: OpenRoute) -> None:
         """Make known what anybody may ask."""
-        self._node(path).open[method] = handler
+        for route in routes:
+            self.routes.append(route)
+            self._node(route.path).open[route.method] = route
 
     def find(self, segments: Iterable[str]) -> Place | None:
         """The place of a path; None if there is none."""

@@ -14,16 +14,40 @@ from uuid import UUID
 from restorium.catalog import tasks
 from restorium.catalog.listing import Row
 from restorium.em.call import Answer, Call
-from restorium.em.documents import Collection, Link, Resource
+from restorium.em.documents import Link, Resource
 from restorium.em.entity import entity
 from restorium.em.errors import refusal, sentence
 from restorium.em.members import Form
 from restorium.em.roles import EVERYONE
 from restorium.em.routing import Route
+from restorium.em.shapes import NOTHING, Child, Gives, Listed, Shape, addressed
+from restorium.em.values import BOOLEAN, TEXT, enumeration
 from restorium.vocabulary.errors import NotFound, RestoriumError
 from restorium.vocabulary.tasks import TaskState
 
 _ID = re.compile(r"(?:task-)?(\d{1,12})", re.IGNORECASE | re.ASCII)
+
+_RESULT = Shape(
+    "Result",
+    (Child("Success", BOOLEAN),),
+    (Child("Message", TEXT, required=False),),
+    type="TaskResultInfoType",
+)
+TASK = Shape(
+    "Task",
+    addressed("Task"),
+    (
+        Child("TaskId", TEXT),
+        Child("State", enumeration(TaskState)),
+        Child("Operation", TEXT),
+        Child("Result", _RESULT, required=False),
+    ),
+    links=True,
+    nulls=("Result",),
+)
+TASKS = Listed("Tasks", (TASK,), type="TaskListType")
+STARTED = (Gives(202, TASK),)
+"""What an action answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +106,21 @@ def document(base: str, task: Row) -> Resource:
     if task.related_path is not None:
         links.append(Link(task.related_rel, base + task.related_path, name, kind))
     links.append(Link("Delete", href))
-    members: list[tuple[str, str | Resource | None]] = [
-        ("TaskId", f"task-{task.number}"),
-        ("State", str(task.state)),
-        ("Operation", task.operation),
-    ]
-    if task.state is TaskState.FINISHED:
-        members.append(
-            ("Result", Resource("Result", [("Success", task.success)], [("Message", task.message)]))
-        )
-    nulls = () if task.state is TaskState.FINISHED else ("Result",)
-    return Resource("Task", [("Href", href), ("Type", "Task")], members, links, nulls)
+    done = task.state is TaskState.FINISHED
+    return TASK.made(
+        links,
+        Href=href,
+        TaskId=f"task-{task.number}",
+        State=task.state,
+        Operation=task.operation,
+        Result=_RESULT.made(Success=task.success, Message=task.message) if done else None,
+    )
 
 
 def _list(call: Call) -> Answer:
     with call.engine.database.read() as connection:
         found = tasks.list_all(connection, call.logon)
-    return Answer(200, Collection("Tasks", "Tasks", [document(call.base, task) for task in found]))
+    return Answer(200, TASKS.made([document(call.base, task) for task in found]))
 
 
 def _one(call: Call) -> Answer:
@@ -132,7 +154,7 @@ def _unknown(call: Call) -> Answer:
 
 
 ROUTES = (
-    Route("GET", "/tasks", EVERYONE, _list),
-    Route("GET", "/tasks/{ID}", EVERYONE, _one),
-    Route("DELETE", "/tasks/{ID}", EVERYONE, _delete),
+    Route("GET", "/tasks", EVERYONE, _list, gives=(Gives(200, TASKS),)),
+    Route("GET", "/tasks/{ID}", EVERYONE, _one, gives=(Gives(200, TASK),)),
+    Route("DELETE", "/tasks/{ID}", EVERYONE, _delete, gives=NOTHING),
 )

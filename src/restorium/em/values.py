@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Any
@@ -18,11 +18,18 @@ from restorium.vocabulary.ids import parse_uid, urn
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One kind of value. ``read`` raises ValueError for text that is none; ``expected`` says what one looks like."""
+    """One kind of value. ``read`` raises ValueError for text that is none; ``expected`` says what one looks like.
 
-    show: Callable[[Any], Scalar]
-    read: Callable[[str], Any]
+    xsd: its type among those that XML Schema has. values: those it has, if that can be told. pattern: of what is
+    shown, as XML Schema and JSON Schema both understand it.
+    """
+
+    show: Callable[[Any], Scalar] = field(compare=False)
+    read: Callable[[str], Any] = field(compare=False)
     expected: str
+    xsd: str = "string"
+    values: tuple[str, ...] = ()
+    pattern: str = ""
 
 
 _INSTANT = re.compile(
@@ -86,11 +93,16 @@ def _read_percent(text: str) -> int:
 
 
 TEXT = Codec(str, str, "text")
-INSTANT = Codec(show_instant, read_instant, "a date such as 2026-06-15T23:17:05Z")
-INTEGER = Codec(int, _read_integer, "a whole number")
-BOOLEAN = Codec(bool, _read_boolean, "true or false")
-RATIO = Codec(lambda percent: percent / 100, _read_percent, "a number")
+ADDRESS = Codec(str, str, "an absolute address", "anyURI")
+INSTANT = Codec(show_instant, read_instant, "a date such as 2026-06-15T23:17:05Z", "dateTime")
+INTEGER = Codec(int, _read_integer, "a whole number", "int")
+LONG = Codec(int, _read_integer, "a whole number", "long")
+"""Of bytes, mostly."""
+BOOLEAN = Codec(bool, _read_boolean, "true or false", "boolean")
+RATIO = Codec(lambda percent: percent / 100, _read_percent, "a number", "double")
 """How many times smaller: kept in percent, shown as a factor."""
+_GUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+GUID = Codec(str, UUID, "a GUID", pattern=_GUID)
 
 
 def uid(kind: str | None) -> Codec:
@@ -103,7 +115,15 @@ def uid(kind: str | None) -> Codec:
             raise ValueError(text) from error
 
     shown = kind or "<Type>"
-    return Codec(lambda value: urn(shown, value), read, f"an id such as urn:veeam:{shown}:<GUID>")
+    pattern = f"urn:veeam:{kind or '[A-Za-z]+'}:{_GUID}"
+    return Codec(
+        lambda value: urn(shown, value), read, f"an id such as urn:veeam:{shown}:<GUID>", pattern=pattern
+    )
+
+
+def one_of(*values: str) -> Codec:
+    """Text that is one of these; always the same where there is only one."""
+    return Codec(str, str, "one of " + ", ".join(values), values=values)
 
 
 def name_uid(kind: str) -> Codec:
@@ -139,7 +159,8 @@ def enumeration(kind: type[StrEnum]) -> Codec:
             raise ValueError(text)
         return value
 
-    return Codec(str, read, "one of " + ", ".join(DOCUMENTED.get(kind, kind)))
+    documented = tuple(map(str, DOCUMENTED.get(kind, kind)))
+    return Codec(str, read, "one of " + ", ".join(documented), values=documented)
 
 
 def codec_of(annotation: Any) -> Codec:

@@ -14,22 +14,40 @@ from restorium.catalog import accounts, hosts, security
 from restorium.catalog.accounts import Scope
 from restorium.catalog.listing import Row
 from restorium.em import tasks
-from restorium.em.bodies import Field, Spec, Values, read, text
+from restorium.em.bodies import Field, Spec, Values, text
 from restorium.em.call import Answer, Call, View
-from restorium.em.documents import Collection, Link, Resource
+from restorium.em.documents import Link, Resource
 from restorium.em.entity import entity
 from restorium.em.reading import row_of
 from restorium.em.roles import ADMINISTRATORS
 from restorium.em.routing import Handler, Route
+from restorium.em.shapes import NOTHING, Child, Gives, Listed, Shape, addressed
 from restorium.em.tasks import Started
+from restorium.em.values import TEXT, enumeration, one_of
 from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
-from restorium.vocabulary.hierarchy import HierarchyRef
+from restorium.vocabulary.hierarchy import HierarchyRef, Platform
 from restorium.vocabulary.ids import parse_guid, parse_uid
 from restorium.vocabulary.roles import Role
 
 _ACCOUNT = "EnterpriseAccount"
 _IN_ROLE = "EnterpriseAccountInRole"
 _SCOPE = "EnterpriseAccountHierarchyScope"
+
+IN_ROLE = Shape(_IN_ROLE, addressed(_IN_ROLE), (Child("RoleName", enumeration(Role)),), links=True)
+IN_ROLES = Listed("EnterpriseAccountInRoleList", (IN_ROLE,))
+IN_SCOPE = Shape(
+    _SCOPE,
+    addressed(_SCOPE),
+    (
+        Child("Name", TEXT),
+        Child("HierarchyRootName", TEXT),
+        Child("Platform", enumeration(Platform)),
+        Child("HierarchyObjectType", one_of("Vm", "Host")),
+        Child("State", one_of("Processed")),
+    ),
+    links=True,
+)
+IN_SCOPES = Listed(f"{_SCOPE}s", (IN_SCOPE,), type=f"{_SCOPE}ListType")
 
 
 def _role(written: str) -> Role:
@@ -86,18 +104,18 @@ def show_roles(call: Call, view: View, account: Row) -> Answer:
     """The roles of an account."""
     held = accounts.get(view.connection, account.id).roles
     shown = [_shown_role(call, account.id, role) for role in Role if role in held]
-    return Answer(200, Collection("EnterpriseAccountInRoleList", "EnterpriseAccountInRoleList", shown))
+    return Answer(200, IN_ROLES.made(shown))
 
 
 def show_scopes(call: Call, view: View, account: Row) -> Answer:
     """The restore scopes of an account."""
     shown = [_shown_scope(call, account.id, row) for row in security.scopes(view.connection, account.id)]
-    return Answer(200, Collection(f"{_SCOPE}s", f"{_SCOPE}s", shown))
+    return Answer(200, IN_SCOPES.made(shown))
 
 
 def add_role(call: Call, account: Row) -> Answer:
     """Give an account a role more."""
-    role = role_of(read(call.request, ROLE) or {})
+    role = role_of(call.body or {})
     with call.engine.database.write() as connection:
         accounts.give_role(connection, account.id, role)
     shown = _shown_role(call, account.id, role)
@@ -106,7 +124,7 @@ def add_role(call: Call, account: Row) -> Answer:
 
 def add_scopes(call: Call, account: Row) -> Answer:
     """Let an account see and restore more. The task is related to the account."""
-    asked = read(call.request, SCOPES) or {}
+    asked = call.body or {}
     with call.engine.database.read() as connection:
         wanted = scopes_of(connection, asked)
     if not wanted:
@@ -157,21 +175,20 @@ def _scope(call: Call, connection: Connection, account_id: UUID) -> Row:
 
 def _shown_role(call: Call, account_id: UUID, role: Role) -> Resource:
     href = f"{entity(_ACCOUNT).href(call.base, account_id)}/roles/{security.role_id(role)}"
-    attributes = [("Href", href), ("Type", _IN_ROLE)]
-    return Resource(_IN_ROLE, attributes, [("RoleName", str(role))], [Link("Delete", href, None, _IN_ROLE)])
+    return IN_ROLE.made([Link("Delete", href, None, _IN_ROLE)], Href=href, RoleName=role)
 
 
 def _shown_scope(call: Call, account_id: UUID, row: Row) -> Resource:
     key = security.scope_id(account_id, Scope(row.host_id, row.vm_ref))
     href = f"{entity(_ACCOUNT).href(call.base, account_id)}/scopes/{key}"
-    members = [
-        ("Name", (row.vm_name or row.vm_ref) if row.vm_ref else row.host_name),
-        ("HierarchyRootName", row.host_name),
-        ("Platform", str(row.platform)),
-        ("HierarchyObjectType", "Vm" if row.vm_ref else "Host"),
-        ("State", "Processed"),
-    ]
-    return Resource(_SCOPE, [("Href", href), ("Type", _SCOPE)], members, [Link("Delete", href, None, _SCOPE)])
+    return IN_SCOPE.made(
+        [Link("Delete", href, None, _SCOPE)],
+        Href=href,
+        Name=(row.vm_name or row.vm_ref) if row.vm_ref else row.host_name,
+        HierarchyRootName=row.host_name,
+        Platform=row.platform,
+        HierarchyObjectType="Vm" if row.vm_ref else "Host",
+    )
 
 
 def _below(act: Callable[[Call, Connection, UUID], Answer], *, write: bool = False) -> Handler:
@@ -187,11 +204,17 @@ def _below(act: Callable[[Call, Connection, UUID], Answer], *, write: bool = Fal
 
 
 ROUTES = tuple(
-    Route(method, f"/security/accounts/{{ID}}/{part}/{{ID}}", ADMINISTRATORS, _below(act, write=write))
-    for method, part, act, write in (
-        ("GET", "roles", _one_role, False),
-        ("DELETE", "roles", _remove_role, True),
-        ("GET", "scopes", _one_scope, False),
-        ("DELETE", "scopes", _remove_scope, True),
+    Route(
+        method,
+        f"/security/accounts/{{ID}}/{part}/{{ID}}",
+        ADMINISTRATORS,
+        _below(act, write=method == "DELETE"),
+        gives=gives,
+    )
+    for method, part, act, gives in (
+        ("GET", "roles", _one_role, (Gives(200, IN_ROLE),)),
+        ("DELETE", "roles", _remove_role, NOTHING),
+        ("GET", "scopes", _one_scope, (Gives(200, IN_SCOPE),)),
+        ("DELETE", "scopes", _remove_scope, NOTHING),
     )
 )

@@ -8,7 +8,7 @@ from restorium.catalog import points
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Down, element, up
 from restorium.em.roles import MONITORS, READERS
-from restorium.em.values import RATIO
+from restorium.em.values import LONG, RATIO
 from restorium.vocabulary.backups import BackupFileType
 
 
@@ -33,8 +33,8 @@ class BackupFile(Entity, plural="BackupFiles", path="backupFiles"):
     )
 
     file_path: str = element("FilePath")
-    backup_size: int = element("BackupSize", query="BackupSize")
-    data_size: int = element("DataSize", query="DataSize")
+    backup_size: int = element("BackupSize", query="BackupSize", codec=LONG)
+    data_size: int = element("DataSize", query="DataSize", codec=LONG)
     deduplication_ratio: int = element("DeduplicationRatio", codec=RATIO)
     compress_ratio: int = element("CompressRatio", query="CompressRatio", codec=RATIO)
     created_at: datetime = element("CreationTimeUtc", query="CreationTimeUTC")

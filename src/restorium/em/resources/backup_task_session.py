@@ -11,7 +11,7 @@ from restorium.em.call import View
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Form, element, field, related, up
 from restorium.em.roles import MONITORS
-from restorium.em.values import TEXT, uid
+from restorium.em.values import LONG, TEXT, uid
 from restorium.vocabulary.hierarchy import HierarchyRef
 from restorium.vocabulary.sessions import SessionResult, TaskSessionState
 
@@ -39,5 +39,5 @@ class BackupTaskSession(Entity, plural="BackupTaskSessions", path="backupTaskSes
     state: TaskSessionState = element("State", query="State")
     result: SessionResult = element("Result", query="Result")
     reason: str | None = element("Reason", query="Reason")
-    total_bytes: int = element("TotalSize", query="TotalSize")
+    total_bytes: int = element("TotalSize", query="TotalSize", codec=LONG)
     vm_ref: str = element("VmUid", value=_vm)

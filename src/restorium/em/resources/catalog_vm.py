@@ -17,7 +17,7 @@ from restorium.em.files import Tree
 from restorium.em.members import Alternate, Do, Down, Form, Queryable, element, related, up
 from restorium.em.reading import row_of
 from restorium.em.roles import EVERYONE
-from restorium.em.tasks import Started
+from restorium.em.tasks import STARTED, Started
 from restorium.em.values import Codec
 from restorium.flows import mounts as flows
 from restorium.vocabulary.errors import NotFound
@@ -83,7 +83,7 @@ class CatalogVmRestorePoint(
         up("CatalogVm", "catalog_vm", only=Form.REFERENCE),
         Alternate(),
         up("CatalogVm", "catalog_vm", form=Form.ENTITY, only=Form.ENTITY),
-        Do("Browse", "POST", action="browse", roles=EVERYONE, run=_browse),
+        Do("Browse", "POST", action="browse", roles=EVERYONE, run=_browse, gives=STARTED),
         related("VmRestorePoint", "vm_restore_point", form=Form.ENTITY, only=Form.ENTITY),
     )
 

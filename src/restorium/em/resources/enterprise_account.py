@@ -9,15 +9,16 @@ from __future__ import annotations
 from restorium.catalog import accounts, security
 from restorium.catalog.listing import Row
 from restorium.em import tasks
-from restorium.em.bodies import Field, Spec, Values, boolean, read, text
+from restorium.em.bodies import Field, Spec, Values, boolean, text
 from restorium.em.call import Answer, Call, View
-from restorium.em.documents import Link, Resource
+from restorium.em.documents import Link
 from restorium.em.entity import Entity
 from restorium.em.members import Alternate, Do, Down, element
 from restorium.em.resources import account_parts as parts
 from restorium.em.roles import ADMINISTRATORS
 from restorium.em.routing import Route
-from restorium.em.tasks import Started
+from restorium.em.shapes import NOTHING, Gives, Shape, addressed
+from restorium.em.tasks import STARTED, Started
 from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
 
 _BODY = Spec(
@@ -42,12 +43,13 @@ _REBUILD = Spec(
     ),
     one_of=True,
 )
+_SETTINGS = Shape("EnterpriseSecuritySettings", addressed("EnterpriseSecuritySettings"), links=True)
 _USER = "User"
 _SECURITY = "/security"
 
 
 def _create(call: Call) -> Answer:
-    asked = read(call.request, _BODY) or {}
+    asked = call.body or {}
     for required in ("AccountName", "Roles"):
         if required not in asked:
             raise InvalidInput(f"{required} is missing in {_BODY.name}")
@@ -102,13 +104,12 @@ def _settings(call: Call) -> Answer:
         Link("Create", f"{href}/accounts"),
         Link("Start", f"{href}/accounts?action=rebuildScope"),
     ]
-    name = "EnterpriseSecuritySettings"
-    return Answer(200, Resource(name, [("Href", href), ("Type", name)], (), links))
+    return Answer(200, _SETTINGS.made(links, Href=href))
 
 
 def _rebuild(call: Call) -> Answer:
     """Nothing is left to do: scopes are looked at in each statement that reads."""
-    read(call.request, _REBUILD)
+    _ = call.body  # nothing in it changes what is done, but it has to be one
     return tasks.run(
         call, "StartRebuildScope", lambda: Started(None, None, None, "Restore scopes are up to date")
     )
@@ -123,7 +124,13 @@ class EnterpriseAccount(
     rows = security.account_listing
     links = (
         Alternate(),
-        Down("roles", None, type="EnterpriseAccountInRoleList", serve=parts.show_roles),
+        Down(
+            "roles",
+            None,
+            type="EnterpriseAccountInRoleList",
+            serve=parts.show_roles,
+            gives=(Gives(200, parts.IN_ROLES),),
+        ),
         Do(
             "Create",
             "POST",
@@ -131,8 +138,16 @@ class EnterpriseAccount(
             type="EnterpriseAccountInRole",
             roles=ADMINISTRATORS,
             run=parts.add_role,
+            gives=(Gives(201, parts.IN_ROLE),),
+            body=parts.ROLE,
         ),
-        Down("scopes", None, type="EnterpriseAccountHierarchyScopeList", serve=parts.show_scopes),
+        Down(
+            "scopes",
+            None,
+            type="EnterpriseAccountHierarchyScopeList",
+            serve=parts.show_scopes,
+            gives=(Gives(200, parts.IN_SCOPES),),
+        ),
         Do(
             "Create",
             "POST",
@@ -140,9 +155,11 @@ class EnterpriseAccount(
             type="EnterpriseAccountHierarchyScope",
             roles=ADMINISTRATORS,
             run=parts.add_scopes,
+            gives=STARTED,
+            body=parts.SCOPES,
         ),
-        Do("Delete", "DELETE", roles=ADMINISTRATORS, run=_delete),
-        Do("ToggleRestoreScopesEnabled", "POST", roles=ADMINISTRATORS, run=_toggle),
+        Do("Delete", "DELETE", roles=ADMINISTRATORS, run=_delete, gives=NOTHING),
+        Do("ToggleRestoreScopesEnabled", "POST", roles=ADMINISTRATORS, run=_toggle, gives=NOTHING),
     )
 
     account_type: str = element("AccountType", value=lambda _row, _view: _USER)
@@ -150,7 +167,22 @@ class EnterpriseAccount(
 
 
 ROUTES = (
-    Route("GET", _SECURITY, ADMINISTRATORS, _settings),
-    Route("POST", f"{_SECURITY}/accounts", ADMINISTRATORS, _create),
-    Route("POST", f"{_SECURITY}/accounts", ADMINISTRATORS, _rebuild, "rebuildScope"),
+    Route("GET", _SECURITY, ADMINISTRATORS, _settings, gives=(Gives(200, _SETTINGS),)),
+    Route(
+        "POST",
+        f"{_SECURITY}/accounts",
+        ADMINISTRATORS,
+        _create,
+        gives=(Gives(201, EnterpriseAccount.shape),),
+        body=_BODY,
+    ),
+    Route(
+        "POST",
+        f"{_SECURITY}/accounts",
+        ADMINISTRATORS,
+        _rebuild,
+        "rebuildScope",
+        gives=STARTED,
+        body=_REBUILD,
+    ),
 )

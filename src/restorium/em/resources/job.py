@@ -8,22 +8,25 @@ from uuid import UUID
 from restorium.catalog import job_sessions, jobs
 from restorium.catalog.listing import Row
 from restorium.em import tasks
-from restorium.em.bodies import Field, Spec, read, text
+from restorium.em.bodies import Field, Spec, text
 from restorium.em.call import Answer, Call, View
-from restorium.em.documents import Collection, Member, Resource
+from restorium.em.documents import Resource
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Do, Down, Form, element
 from restorium.em.reading import row_of
 from restorium.em.resources import job_edit, job_object, job_schedule
 from restorium.em.roles import ADMINISTRATORS
 from restorium.em.routing import Route
-from restorium.em.tasks import Started
+from restorium.em.shapes import Child, Gives, Listed, Shape
+from restorium.em.tasks import STARTED, Started
+from restorium.em.values import INTEGER, enumeration
 from restorium.flows import backup
 from restorium.flows import jobs as flows
 from restorium.vocabulary.backups import JobType
 from restorium.vocabulary.errors import Conflict, InvalidInput
 from restorium.vocabulary.hierarchy import Platform
 from restorium.vocabulary.ids import parse_uid
+from restorium.vocabulary.retention import RetainBy
 
 _CLONE = Spec(
     "JobCloneSpec",
@@ -43,6 +46,21 @@ _CLONE = Spec(
     ),
     one_of=True,
 )
+
+_INCLUDES = Listed("Includes", (job_object.OBJECT,), key=job_object.OBJECTS.name, type="ObjectInJobListType")
+_RETENTION = Shape(
+    "SimpleRetentionPolicy",
+    members=(
+        Child("RetainCycles", INTEGER),
+        Child("RetainDaysToKeep", INTEGER),
+        Child("RetainLimitType", enumeration(RetainBy)),
+    ),
+)
+_BACKUP_INFO = Shape(
+    "BackupJobInfo",
+    members=(Child("Includes", _INCLUDES), Child("SimpleRetentionPolicy", _RETENTION, required=False)),
+)
+_INFO = Shape("JobInfo", members=(Child("BackupJobInfo", _BACKUP_INFO),))
 
 
 def _start(call: Call, job: Row) -> Answer:
@@ -87,7 +105,7 @@ def _toggle(call: Call, job: Row) -> Answer:
 
 
 def _clone(call: Call, job: Row) -> Answer:
-    asked = (read(call.request, _CLONE) or {}).get("BackupJobCloneInfo", {})
+    asked = (call.body or {}).get("BackupJobCloneInfo", {})
     for required in ("JobName", "RepositoryUid"):
         if required not in asked:
             raise InvalidInput(f"{required} is missing in BackupJobCloneInfo")
@@ -118,21 +136,16 @@ def _edit(call: Call) -> Answer:
 
 
 def _job_info(job: Row, view: View) -> Resource:
-    includes = Collection("Includes", "ObjectsInJob", job_object.shown(job, view, linked=False))
-    members: list[tuple[str, Member]] = [("Includes", includes), ("SimpleRetentionPolicy", _retention(job))]
-    return Resource("JobInfo", (), [("BackupJobInfo", Resource("BackupJobInfo", (), members))])
+    includes = _INCLUDES.made(job_object.shown(job, view, linked=False))
+    info = _BACKUP_INFO.made(Includes=includes, SimpleRetentionPolicy=_retention(job))
+    return _INFO.made(BackupJobInfo=info)
 
 
 def _retention(job: Row) -> Resource | None:
     kept = jobs.retention_of(job)
     if kept is None:
         return None
-    members: list[tuple[str, Member]] = [
-        ("RetainCycles", kept.points),
-        ("RetainDaysToKeep", kept.days),
-        ("RetainLimitType", str(kept.by)),
-    ]
-    return Resource("SimpleRetentionPolicy", (), members)
+    return _RETENTION.made(RetainCycles=kept.points, RetainDaysToKeep=kept.days, RetainLimitType=kept.by)
 
 
 class Job(Entity, plural="Jobs", path="jobs"):
@@ -143,17 +156,47 @@ class Job(Entity, plural="Jobs", path="jobs"):
     links = (
         BACKUP_SERVER,
         Alternate(),
-        Do("Edit", "PUT", type="JobReference", named=True, roles=ADMINISTRATORS, run=job_edit.edit),
-        Do("Clone", "POST", action="clone", roles=ADMINISTRATORS, run=_clone),
         Do(
-            "ToggleScheduleEnabled", "POST", action="toggleScheduleEnabled", roles=ADMINISTRATORS, run=_toggle
+            "Edit",
+            "PUT",
+            type="JobReference",
+            named=True,
+            roles=ADMINISTRATORS,
+            run=job_edit.edit,
+            gives=STARTED,
+            body=job_edit.BODY,
         ),
-        Down("includes", None, type="ObjectInJobList", only=Form.ENTITY, serve=job_object.listed),
+        Do("Clone", "POST", action="clone", roles=ADMINISTRATORS, run=_clone, gives=STARTED, body=_CLONE),
+        Do(
+            "ToggleScheduleEnabled",
+            "POST",
+            action="toggleScheduleEnabled",
+            roles=ADMINISTRATORS,
+            run=_toggle,
+            gives=STARTED,
+        ),
+        Down(
+            "includes",
+            None,
+            type="ObjectInJobList",
+            only=Form.ENTITY,
+            serve=job_object.listed,
+            gives=(Gives(200, job_object.OBJECTS),),
+        ),
         Down("backupSessions", "BackupJobSession", column="job_id"),
-        Do("Create", "POST", path="/includes", type="ObjectInJob", roles=ADMINISTRATORS, run=job_object.add),
-        Do("Start", "POST", action="start", roles=ADMINISTRATORS, run=_start),
-        Do("Stop", "POST", action="stop", roles=ADMINISTRATORS, run=_stop),
-        Do("Retry", "POST", action="retry", roles=ADMINISTRATORS, run=_retry),
+        Do(
+            "Create",
+            "POST",
+            path="/includes",
+            type="ObjectInJob",
+            roles=ADMINISTRATORS,
+            run=job_object.add,
+            gives=STARTED,
+            body=job_object.BODY,
+        ),
+        Do("Start", "POST", action="start", roles=ADMINISTRATORS, run=_start, gives=STARTED),
+        Do("Stop", "POST", action="stop", roles=ADMINISTRATORS, run=_stop, gives=STARTED),
+        Do("Retry", "POST", action="retry", roles=ADMINISTRATORS, run=_retry, gives=STARTED),
     )
 
     job_type: JobType = element("JobType", query="JobType")
@@ -162,11 +205,11 @@ class Job(Entity, plural="Jobs", path="jobs"):
     schedule_configured: bool = element("ScheduleConfigured", query="ScheduleConfigured")
     schedule_enabled: bool = element("ScheduleEnabled", query="ScheduleEnabled")
     next_run: datetime | None = element("NextRun", query="NextRun")
-    schedule: Resource = element("JobScheduleOptions", value=job_schedule.shown)
-    info: Resource = element("JobInfo", value=_job_info)
+    schedule: Resource = element("JobScheduleOptions", value=job_schedule.shown, shape=job_schedule.OPTIONS)
+    info: Resource = element("JobInfo", value=_job_info, shape=_INFO)
 
 
 ROUTES = (
-    Route("DELETE", "/jobs/{ID}", ADMINISTRATORS, _delete),
-    Route("PUT", "/jobs/{ID}", ADMINISTRATORS, _edit, "edit"),
+    Route("DELETE", "/jobs/{ID}", ADMINISTRATORS, _delete, gives=STARTED),
+    Route("PUT", "/jobs/{ID}", ADMINISTRATORS, _edit, "edit", gives=STARTED, body=job_edit.BODY),
 )

@@ -12,11 +12,12 @@ from typing import Any
 from restorium.catalog import jobs, schedules
 from restorium.catalog.listing import Row
 from restorium.em import tasks
-from restorium.em.bodies import Field, Spec, Values, boolean, read, text
+from restorium.em.bodies import Field, Spec, Values, boolean, text
 from restorium.em.call import Answer, Call
 from restorium.em.resources import job_schedule
-from restorium.em.resources.job_schedule import integer, member_of
+from restorium.em.resources.job_schedule import integer
 from restorium.em.tasks import Started
+from restorium.em.values import enumeration
 from restorium.flows import jobs as flows
 from restorium.flows.jobs import Changes
 from restorium.vocabulary.errors import InvalidInput, Unsupported
@@ -40,7 +41,7 @@ _RETENTION = Spec(
     (
         Field("RetainCycles", integer),
         Field("RetainDaysToKeep", integer),
-        Field("RetainLimitType", member_of(RetainBy)),
+        Field("RetainLimitType", enumeration(RetainBy)),
     ),
 )
 _GFS = Spec(
@@ -56,7 +57,7 @@ _INFO = Spec(
         Field("SimpleRetentionPolicy", _RETENTION),
     ),
 )
-_BODY = Spec(
+BODY = Spec(
     "Job",
     (
         *(Field(name, None) for name in ("Links", "JobType", "Platform")),
@@ -74,7 +75,7 @@ _WAYS = ("OptionsDaily", "OptionsMonthly", "OptionsPeriodically", "OptionsContin
 
 def edit(call: Call, job: Row) -> Answer:
     """Change what the body says. A body that cannot be understood is refused at once, and nothing is changed."""
-    asked = read(call.request, _BODY)
+    asked = call.body
     if asked is None:
         raise InvalidInput("the body is missing", hint="Send a Job with what is to change.")
     info = asked.get("JobInfo", {}).get("BackupJobInfo", {})

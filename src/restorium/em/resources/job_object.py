@@ -7,20 +7,22 @@ from uuid import UUID
 from restorium.catalog import jobs
 from restorium.catalog.listing import Row
 from restorium.em import tasks
-from restorium.em.bodies import Field, Spec, read, text
+from restorium.em.bodies import Field, Spec, text
 from restorium.em.call import Answer, Call, View
-from restorium.em.documents import Collection, Link, Resource
+from restorium.em.documents import Link, Resource
 from restorium.em.entity import entity
 from restorium.em.reading import row_of
 from restorium.em.roles import ADMINISTRATORS
 from restorium.em.routing import Handler, Route
-from restorium.em.tasks import Started
+from restorium.em.shapes import Child, Gives, Listed, Shape, addressed
+from restorium.em.tasks import STARTED, Started
+from restorium.em.values import GUID, TEXT
 from restorium.flows import jobs as flows
 from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
 from restorium.vocabulary.hierarchy import HierarchyRef
 from restorium.vocabulary.ids import parse_guid
 
-_BODY = Spec(
+BODY = Spec(
     "CreateObjectInJobSpec",
     (
         Field("HierarchyObjRef", lambda value: HierarchyRef.parse(value.strip())),
@@ -30,10 +32,23 @@ _BODY = Spec(
     ),
 )
 
+OBJECT = Shape(
+    "ObjectInJob",
+    addressed("ObjectInJob"),
+    (
+        Child("ObjectInJobId", GUID),
+        Child("HierarchyObjRef", TEXT),
+        Child("Name", TEXT),
+        Child("DisplayName", TEXT),
+    ),
+    links=True,
+)
+OBJECTS = Listed("ObjectsInJob", (OBJECT,), type="ObjectInJobListType")
+
 
 def listed(_call: Call, view: View, job: Row) -> Answer:
     """The document of what a job includes."""
-    return Answer(200, Collection("ObjectsInJob", "ObjectsInJob", shown(job, view, linked=True)))
+    return Answer(200, OBJECTS.made(shown(job, view, linked=True)))
 
 
 def shown(job: Row, view: View, *, linked: bool) -> list[Resource]:
@@ -43,10 +58,10 @@ def shown(job: Row, view: View, *, linked: bool) -> list[Resource]:
 
 def add(call: Call, job: Row) -> Answer:
     """Include one more VM."""
-    asked = read(call.request, _BODY) or {}
+    asked = call.body or {}
     ref: HierarchyRef | None = asked.get("HierarchyObjRef")
     if ref is None:
-        raise InvalidInput(f"HierarchyObjRef is missing in {_BODY.name}")
+        raise InvalidInput(f"HierarchyObjRef is missing in {BODY.name}")
     if (ref.kind.lower(), ref.platform) != ("vm", job.platform):
         raise Unsupported(f"{ref} is no VM of {job.platform}", hint="Include single VMs.")
 
@@ -90,21 +105,22 @@ def document(job: Row, vm: Row, base: str, *, linked: bool) -> Resource:
     """One object of a job; with links where it stands by itself."""
     above = entity("Job").href(base, job.id)
     href = f"{above}/includes/{vm.id}"
-    members = [
-        ("ObjectInJobId", str(vm.id)),
-        ("HierarchyObjRef", str(HierarchyRef(job.platform, "Vm", vm.host_id, vm.vm_ref))),
-        ("Name", vm.vm_name),
-        ("DisplayName", vm.vm_name),
-    ]
     links = [Link("Up", above, job.name, "JobReference"), Link("Delete", href)] if linked else None
-    return Resource("ObjectInJob", [("Href", href), ("Type", "ObjectInJob")], members, links)
+    return OBJECT.made(
+        links,
+        Href=href,
+        ObjectInJobId=vm.id,
+        HierarchyObjRef=HierarchyRef(job.platform, "Vm", vm.host_id, vm.vm_ref),
+        Name=vm.vm_name,
+        DisplayName=vm.vm_name,
+    )
 
 
-def _nothing(root: str) -> Handler:
+def _nothing(listed: Listed) -> Handler:
     def serve(call: Call) -> Answer:
         with call.engine.database.read() as connection:
             row_of(call, entity("Job"), connection)
-        return Answer(200, Collection(root, root, ()))
+        return Answer(200, listed.made(()))
 
     return serve
 
@@ -119,14 +135,17 @@ def _refuse(call: Call) -> Answer:
 
 _JOB = "/jobs/{ID}"
 _LINKED = {
-    "linkedJobs": "LinkedJobResourceObjects",
-    "linkedBackupRepositories": "LinkedBackupRepositoryResourceObjects",
+    "linkedJobs": Listed("LinkedJobResourceObjects", ()),
+    "linkedBackupRepositories": Listed("LinkedBackupRepositoryResourceObjects", ()),
 }
 ROUTES = (
-    Route("GET", f"{_JOB}/includes/{{ID}}", ADMINISTRATORS, _one),
-    Route("DELETE", f"{_JOB}/includes/{{ID}}", ADMINISTRATORS, _remove),
+    Route("GET", f"{_JOB}/includes/{{ID}}", ADMINISTRATORS, _one, gives=(Gives(200, OBJECT),)),
+    Route("DELETE", f"{_JOB}/includes/{{ID}}", ADMINISTRATORS, _remove, gives=STARTED),
     Route("POST", _JOB, ADMINISTRATORS, _refuse, "sync"),
-    *(Route("GET", f"{_JOB}/{path}", ADMINISTRATORS, _nothing(root)) for path, root in _LINKED.items()),
+    *(
+        Route("GET", f"{_JOB}/{path}", ADMINISTRATORS, _nothing(listed), gives=(Gives(200, listed),))
+        for path, listed in _LINKED.items()
+    ),
     *(Route("POST", f"{_JOB}/{path}", ADMINISTRATORS, _refuse) for path in _LINKED),
     *(Route("DELETE", f"{_JOB}/{path}/{{ID}}", ADMINISTRATORS, _refuse) for path in _LINKED),
 )

@@ -7,17 +7,16 @@ offset that its next run has; whoever sends that back unchanged leaves the zone 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import time
-from enum import StrEnum
-from typing import TypeVar
 
 from restorium.catalog import schedules
 from restorium.catalog.listing import Row
 from restorium.em.bodies import Field, Spec, boolean
 from restorium.em.call import View
-from restorium.em.documents import Collection, Member, Resource, Several
-from restorium.em.values import enumeration, uid
+from restorium.em.documents import Collection, Resource
+from restorium.em.shapes import Child, Listed, Shape
+from restorium.em.values import BOOLEAN, INTEGER, TEXT, enumeration, uid
 from restorium.vocabulary.schedule import (
     DailyKind,
     Hours,
@@ -29,80 +28,122 @@ from restorium.vocabulary.schedule import (
     zone_of,
 )
 
-E = TypeVar("E", bound=StrEnum)
-
 _TIME = re.compile(r"(\d\d):(\d\d)(?::00(?:\.0{1,7})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 _OPEN, _CLOSED = "0", "1"
 """Of an hour, as the interface writes them: 0 is permitted, 1 is denied."""
 _HOURS = ",".join(_OPEN * 24)
 
 _Time = tuple[time, str | None]
+_DAY_SHAPE = Shape("Day", (Child("Name", enumeration(Weekday)),), text=TEXT, type="HoursOfDayType")
+_HOURS_LIST = Listed("Schedule", (_DAY_SHAPE,), key="Days", type="HoursType")
+_PERIODS_LIST = replace(_HOURS_LIST, name="TimePeriods")
+_AT_SHAPE = (Child("Time", TEXT), Child("TimeOffsetUtc", INTEGER))
+
+
+def _block(name: str, *members: Child) -> Shape:
+    """A way to run, which has nothing else where it is not enabled."""
+    return Shape(name, (Child("Enabled", BOOLEAN),), tuple(replace(each, required=False) for each in members))
+
+
+_BLOCKS = (
+    _block(
+        "OptionsDaily",
+        Child("Kind", enumeration(DailyKind)),
+        Child("Days", enumeration(Weekday), many="Days"),
+        *_AT_SHAPE,
+    ),
+    _block(
+        "OptionsMonthly",
+        *_AT_SHAPE,
+        Child("DayNumberInMonth", enumeration(WeekInMonth)),
+        Child("DayOfWeek", enumeration(Weekday)),
+        Child("Months", enumeration(Month), many="Months"),
+        Child("DayOfMonth", INTEGER),
+    ),
+    _block(
+        "OptionsPeriodically",
+        Child("Kind", enumeration(PeriodKind)),
+        Child("FullPeriod", INTEGER),
+        Child("Schedule", _HOURS_LIST),
+    ),
+    _block("OptionsContinuous", Child("Schedule", _HOURS_LIST)),
+    _block("OptionsBackupWindow", Child("TimePeriods", _PERIODS_LIST)),
+    _block("OptionsDaisyChaining", Child("PreviousJobUid", uid("Job"))),
+)
+_RETRY = Shape(
+    "RetryOptions",
+    members=(
+        Child("RetryTimes", INTEGER, required=False),
+        Child("RetryTimeout", INTEGER, required=False),
+        Child("RetrySpecified", BOOLEAN),
+    ),
+)
+_STANDART = Shape(
+    "Standart",
+    members=(
+        Child("RetryOptions", _RETRY),
+        Child("WaitForBackupCompletion", BOOLEAN),
+        *(Child(each.name, each) for each in _BLOCKS),
+    ),
+)
+OPTIONS = Shape("JobScheduleOptions", members=(Child("Standart", _STANDART),))
 
 
 def shown(job: Row, _view: View) -> Resource:
     """JobScheduleOptions with its six ways to run, of which one at most is enabled."""
-    return Resource("JobScheduleOptions", (), [("Standart", Resource("Standart", (), list(_parts(job))))])
-
-
-def _parts(job: Row) -> Iterator[tuple[str, Member]]:
     schedule = schedules.of(job)
     retry = schedule.retry if schedule else None
-    yield (
-        "RetryOptions",
-        Resource(
-            "RetryOptions",
-            (),
-            [
-                ("RetryTimes", retry.times if retry else None),
-                ("RetryTimeout", retry.wait_minutes if retry else None),
-                ("RetrySpecified", retry is not None),
-            ],
-        ),
+    blocks = _blocks(schedule, job) if schedule else {}
+    return OPTIONS.made(
+        Standart=_STANDART.made(
+            RetryOptions=_RETRY.made(
+                RetryTimes=retry.times if retry else None,
+                RetryTimeout=retry.wait_minutes if retry else None,
+                RetrySpecified=retry is not None,
+            ),
+            WaitForBackupCompletion=False,
+            **{
+                each.name: each.made(Enabled=each.name in blocks, **blocks.get(each.name, {}))
+                for each in _BLOCKS
+            },
+        )
     )
-    yield "WaitForBackupCompletion", False
-    daily = schedule.daily if schedule else None
-    members: list[tuple[str, Member]] = []
-    if schedule and daily:
+
+
+def _blocks(schedule: Schedule, job: Row) -> dict[str, dict[str, object]]:
+    """What the enabled blocks hold, by their names."""
+    found: dict[str, dict[str, object]] = {}
+    if daily := schedule.daily:
         days = sorted(daily.days, key=list(Weekday).index)
-        members = [("Kind", str(daily.kind)), ("Days", Several("Days", [str(day) for day in days]))]
-        members += _time(schedule, daily.at, job)
-    yield _block("OptionsDaily", members)
-    monthly = schedule.monthly if schedule else None
-    members = []
-    if schedule and monthly:
-        months = sorted(monthly.months, key=list(Month).index)
-        members = [
-            *_time(schedule, monthly.at, job),
-            ("DayNumberInMonth", str(monthly.week)),
-            ("DayOfWeek", str(monthly.weekday)),
-            ("Months", Several("Months", [str(month) for month in months])),
-            ("DayOfMonth", monthly.day),
-        ]
-    yield _block("OptionsMonthly", members)
-    periodic = schedule.periodic if schedule else None
-    members = []
-    if periodic:
-        members = [("Kind", str(periodic.kind)), ("FullPeriod", periodic.every)]
-        members.append(("Schedule", _hours("Schedule", periodic.hours)))
-    yield _block("OptionsPeriodically", members)
-    continuous = schedule.continuous if schedule else None
-    yield _block(
-        "OptionsContinuous", [("Schedule", _hours("Schedule", continuous.hours))] if continuous else []
-    )
-    window = schedule.window if schedule else None
-    yield _block("OptionsBackupWindow", [("TimePeriods", _hours("TimePeriods", window))] if window else [])
-    after = schedule.after_job if schedule else None
-    yield _block("OptionsDaisyChaining", [("PreviousJobUid", uid("Job").show(after))] if after else [])
+        found["OptionsDaily"] = {"Kind": daily.kind, "Days": days, **_time(schedule, daily.at, job)}
+    if monthly := schedule.monthly:
+        found["OptionsMonthly"] = {
+            **_time(schedule, monthly.at, job),
+            "DayNumberInMonth": monthly.week,
+            "DayOfWeek": monthly.weekday,
+            "Months": sorted(monthly.months, key=list(Month).index),
+            "DayOfMonth": monthly.day,
+        }
+    if periodic := schedule.periodic:
+        hours = _hours(_HOURS_LIST, periodic.hours)
+        found["OptionsPeriodically"] = {
+            "Kind": periodic.kind,
+            "FullPeriod": periodic.every,
+            "Schedule": hours,
+        }
+    if continuous := schedule.continuous:
+        found["OptionsContinuous"] = {"Schedule": _hours(_HOURS_LIST, continuous.hours)}
+    if schedule.window:
+        found["OptionsBackupWindow"] = {"TimePeriods": _hours(_PERIODS_LIST, schedule.window)}
+    if schedule.after_job:
+        found["OptionsDaisyChaining"] = {"PreviousJobUid": schedule.after_job}
+    return found
 
 
-def _block(name: str, members: list[tuple[str, Member]]) -> tuple[str, Resource]:
-    return name, Resource(name, [("Enabled", bool(members))], members)
-
-
-def _time(schedule: Schedule, at: time, job: Row) -> list[tuple[str, Member]]:
+def _time(schedule: Schedule, at: time, job: Row) -> dict[str, object]:
     offset = offset_of(schedule, job)
     seconds = int(offset[0] + "1") * (int(offset[1:3]) * 3600 + int(offset[4:]) * 60)
-    return [("Time", f"{at:%H:%M}:00.0000000{offset}"), ("TimeOffsetUtc", seconds)]
+    return {"Time": f"{at:%H:%M}:00.0000000{offset}", "TimeOffsetUtc": seconds}
 
 
 def offset_of(schedule: Schedule, job: Row) -> str:
@@ -117,14 +158,10 @@ def written_offset(seconds: int) -> str:
     return f"{'-' if seconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
 
 
-def _hours(name: str, hours: Hours) -> Collection:
-    return Collection(
-        name,
-        "Days",
-        [
-            Resource("Day", [("Name", str(day))], text=_written_hours(bits))
-            for day, bits in zip(Weekday, hours.open, strict=True)
-        ],
+def _hours(listed: Listed, hours: Hours) -> Collection:
+    return listed.made(
+        _DAY_SHAPE.made(Name=day, Value=_written_hours(bits))
+        for day, bits in zip(Weekday, hours.open, strict=True)
     )
 
 
@@ -132,25 +169,14 @@ def _written_hours(bits: int) -> str:
     return ",".join(_OPEN if bits >> hour & 1 else _CLOSED for hour in range(24))
 
 
-def member_of(kind: type[E]) -> Callable[[str], E]:
-    """Reads a member of an enumeration by its name."""
-    codec = enumeration(kind)
-
-    def read(value: str) -> E:
-        try:
-            member: E = codec.read(value.strip())
-        except ValueError:
-            raise ValueError(codec.expected) from None
-        return member
-
-    return read
-
-
-def integer(value: str) -> int:
-    """A number that fits into the database."""
-    if not re.fullmatch(r"-?\d{1,9}", value.strip(), re.ASCII):
-        raise ValueError("a whole number")
+def _read_integer(value: str) -> int:
+    if not re.fullmatch(r"-?\d{1,9}", value, re.ASCII):
+        raise ValueError(value)
     return int(value)
+
+
+integer = replace(INTEGER, read=_read_integer)
+"""A number that fits into the database."""
 
 
 def _read_time(value: str) -> _Time:
@@ -169,7 +195,7 @@ def _read_hours(value: str) -> int:
 
 
 _ENABLED = (Field("Enabled", boolean),)
-_DAY = Spec("Day", attributes=(Field("Name", member_of(Weekday)),), text=Field("Value", _read_hours))
+_DAY = Spec("Day", attributes=(Field("Name", enumeration(Weekday)),), text=Field("Value", _read_hours))
 _SCHEDULE = Spec("Schedule", (Field("Day", _DAY, many="Days"),))
 _PERIODS = Spec("TimePeriods", (Field("Day", _DAY, many="Days"),))
 _AT = (Field("Time", _read_time), Field("TimeOffsetUtc", integer))
@@ -188,8 +214,8 @@ _STANDARD = (
         Spec(
             "OptionsDaily",
             (
-                Field("Kind", member_of(DailyKind)),
-                Field("Days", member_of(Weekday), many="Days"),
+                Field("Kind", enumeration(DailyKind)),
+                Field("Days", enumeration(Weekday), many="Days"),
                 *_AT,
             ),
             attributes=_ENABLED,
@@ -201,9 +227,9 @@ _STANDARD = (
             "OptionsMonthly",
             (
                 *_AT,
-                Field("DayNumberInMonth", member_of(WeekInMonth)),
-                Field("DayOfWeek", member_of(Weekday)),
-                Field("Months", member_of(Month), many="Months"),
+                Field("DayNumberInMonth", enumeration(WeekInMonth)),
+                Field("DayOfWeek", enumeration(Weekday)),
+                Field("Months", enumeration(Month), many="Months"),
                 Field("DayOfMonth", integer),
             ),
             attributes=_ENABLED,
@@ -214,7 +240,7 @@ _STANDARD = (
         Spec(
             "OptionsPeriodically",
             (
-                Field("Kind", member_of(PeriodKind)),
+                Field("Kind", enumeration(PeriodKind)),
                 Field("FullPeriod", integer),
                 Field("Schedule", _SCHEDULE),
             ),

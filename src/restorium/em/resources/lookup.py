@@ -9,9 +9,11 @@ from restorium.catalog import accounts, hosts
 from restorium.catalog.accounts import Scope
 from restorium.catalog.listing import Row
 from restorium.em.call import Answer, Call
-from restorium.em.documents import Collection, Link, Resource
+from restorium.em.documents import Link, Resource
 from restorium.em.roles import MONITORS
-from restorium.em.routing import Route
+from restorium.em.routing import Parameter, Route
+from restorium.em.shapes import Child, Gives, Listed, Shape, addressed
+from restorium.em.values import TEXT, one_of
 from restorium.flows import inventory
 from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.hierarchy import HierarchyRef
@@ -19,6 +21,13 @@ from restorium.vocabulary.ids import parse_uid
 
 _ROOT = "HierarchyRoot"
 _ANY = "*"
+_ITEM = Shape(
+    "HierarchyItem",
+    (Child("Type", one_of("HierarchyItem")),),
+    tuple(Child(name, TEXT) for name in ("ObjectRef", "ObjectType", "ObjectName")),
+)
+_ITEMS = Listed("HierarchyItems", (_ITEM,), type="HierarchyItemListType")
+_SERVICE = Shape("LookupSvc", addressed("LookupService"), links=True)
 
 
 def _lookup(call: Call) -> Answer:
@@ -35,7 +44,7 @@ def _lookup(call: Call) -> Answer:
         host = hosts.get(connection, root)
     asked = _Asked(call, reference)
     items = [_item(ref, name) for ref, name in _objects(call, host) if asked.allows(ref, name)]
-    return Answer(200, Collection("HierarchyItems", "HierarchyItems", items))
+    return Answer(200, _ITEMS.made(items))
 
 
 def _reference(call: Call) -> HierarchyRef | None:
@@ -80,8 +89,7 @@ def _scopes(call: Call) -> list[Scope] | None:
 
 
 def _item(ref: HierarchyRef, name: str) -> Resource:
-    members = [("ObjectRef", str(ref)), ("ObjectType", ref.kind), ("ObjectName", name)]
-    return Resource("HierarchyItem", [("Type", "HierarchyItem")], members)
+    return _ITEM.made(ObjectRef=ref, ObjectType=ref.kind, ObjectName=name)
 
 
 def _service(call: Call) -> Answer:
@@ -91,11 +99,22 @@ def _service(call: Call) -> Answer:
         Link("Down", f"{call.base}/lookup?host=urn:veeam:{_ROOT}:{host.id}", host.name, "HierarchyItemList")
         for host in roots
     ]
-    attributes = [("Href", f"{call.base}/lookupSvc"), ("Type", "LookupService")]
-    return Answer(200, Resource("LookupSvc", attributes, (), links))
+    return Answer(200, _SERVICE.made(links, Href=f"{call.base}/lookupSvc"))
 
 
 ROUTES = (
-    Route("GET", "/lookup", MONITORS, _lookup),
-    Route("GET", "/lookupSvc", MONITORS, _service),
+    Route(
+        "GET",
+        "/lookup",
+        MONITORS,
+        _lookup,
+        gives=(Gives(200, _ITEMS),),
+        parameters=(
+            Parameter("host", f"The host to look in, as ``urn:veeam:{_ROOT}:<GUID>`` or its GUID."),
+            Parameter("hierarchyRef", "The reference to look for; its host need not be named then."),
+            Parameter("type", "``Vm`` or ``Host``."),
+            Parameter("name", "The name to look for; ``*`` for any."),
+        ),
+    ),
+    Route("GET", "/lookupSvc", MONITORS, _service, gives=(Gives(200, _SERVICE),)),
 )

@@ -8,6 +8,7 @@ from restorium.em.call import View
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Down, element
 from restorium.em.roles import MONITORS
+from restorium.em.values import LONG
 
 _KINDS = {"file": "LinuxLocal", "s3": "AmazonS3Compatible", "gs": "GoogleCloudStorage", "az": "AzureBlob"}
 
@@ -28,6 +29,6 @@ class Repository(Entity, plural="Repositories", path="repositories"):
         Down("replicas", None, empty="Replicas", type="ReplicaReferenceList"),
     )
 
-    capacity_bytes: int = element("Capacity", query="Capacity")
-    free_bytes: int = element("FreeSpace", query="FreeSpace")
+    capacity_bytes: int = element("Capacity", query="Capacity", codec=LONG)
+    free_bytes: int = element("FreeSpace", query="FreeSpace", codec=LONG)
     kind: str = element("Kind", value=_kind)

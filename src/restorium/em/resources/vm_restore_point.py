@@ -8,14 +8,15 @@ from uuid import UUID
 from restorium.catalog import points, restore_sessions
 from restorium.catalog.listing import Row
 from restorium.em import mounts, tasks
-from restorium.em.bodies import Field, Spec, Values, boolean, read, text
+from restorium.em.bodies import Field, Spec, Values, boolean, text
 from restorium.em.browsing import Browsing
 from restorium.em.call import Answer, Call
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Do, Down, Form, element, up
 from restorium.em.roles import FILE_RESTORERS, READERS, RESTORERS
 from restorium.em.routing import Route
-from restorium.em.tasks import Started
+from restorium.em.shapes import NOTHING, Gives
+from restorium.em.tasks import STARTED, Started
 from restorium.em.values import TEXT
 from restorium.flows import restore as flows
 from restorium.vocabulary.backups import Algorithm, PointType
@@ -57,8 +58,7 @@ _ELSEWHERE = ("DatastoreRef", "OrgVdcStorageProfileRef", "LinkedCloneVmTemplateR
 
 
 def _restore(call: Call, point: Row) -> Answer:
-    body = read(call.request, _BODY)
-    spec = _spec(point, {} if body is None else body["VmRestoreSpec"])
+    spec = _spec(point, (call.body or {}).get("VmRestoreSpec", {}))
 
     def start() -> Started:
         session_id = flows.start(call.engine, spec, call.caller)
@@ -101,7 +101,7 @@ class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", v
     roles = READERS
     rows = points.vm_listing
     links = (
-        Do("Restore", "POST", action="restore", roles=RESTORERS, run=_restore),
+        Do("Restore", "POST", action="restore", roles=RESTORERS, run=_restore, gives=STARTED, body=_BODY),
         BACKUP_SERVER,
         up("RestorePoint", "restore_point", query=("RestorePointId", "RestorePointName")),
         up("BackupFile", "backup_file", only=Form.ENTITY),
@@ -110,6 +110,7 @@ class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", v
             "mounts",
             None,
             serve=mounts.list_all,
+            gives=(Gives(200, mounts.MOUNTS),),
             type="VmRestorePointMountList",
             only=Form.ENTITY,
             roles=FILE_RESTORERS,
@@ -121,6 +122,8 @@ class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", v
             type="VmRestorePointMount",
             roles=FILE_RESTORERS,
             run=mounts.create,
+            gives=STARTED,
+            body=mounts.MOUNT_BODY,
         ),
     )
 
@@ -142,8 +145,8 @@ _FILES = Browsing(
 )
 
 ROUTES = (
-    Route("GET", _MOUNT, FILE_RESTORERS, mounts.one),
-    Route("DELETE", _MOUNT, FILE_RESTORERS, mounts.delete),
+    Route("GET", _MOUNT, FILE_RESTORERS, mounts.one, gives=(Gives(200, mounts.MOUNT),)),
+    Route("DELETE", _MOUNT, FILE_RESTORERS, mounts.delete, gives=NOTHING),
     *_FILES.routes(),
 )
 """What is below a mount, which is no entity: its number says something only in the logon session that made it."""
