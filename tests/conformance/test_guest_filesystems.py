@@ -15,9 +15,9 @@ from restorium.guest import Guest, Kind, open_guest, tar
 from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
 from tests.support import guests
 
-KINDS = ["ext2", "ext3", "ext4", "xfs", "btrfs", "fat12", "fat16", "fat32", "ntfs"]
+KINDS = ["ext2", "ext3", "ext4", "xfs", "btrfs", "fat12", "fat16", "fat32", "ntfs", "ntfs-3g"]
 FLAT = {"ntfs"}
-"""Its tool makes no folders."""
+"""Its tool makes no folders; the driver does, where it may mount."""
 TOP = "Volume$0:"
 
 Make = Callable[..., Path]
@@ -36,6 +36,8 @@ def kept(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[str, Guest, dict[str, bytes]]:
     kind: str = request.param
+    if kind == "ntfs-3g" and not guests.drivers_work():
+        pytest.skip("there is no ntfs-3g, or no /dev/fuse")
     folder, files = content
     image = guests.make(kind, folder, tmp_path_factory.mktemp("image") / f"{kind}.raw")
     if kind in FLAT:

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 from restorium.catalog import backups, jobs, points
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Row, Visibility
@@ -18,6 +20,7 @@ from restorium.flows.engine import Engine
 from restorium.vault import Key, PointDescription
 from restorium.vocabulary.hierarchy import Platform
 from tests.support.estate import add_host, vm_point
+from tests.support.waiting import wait_until
 
 MIB = 1 << 20
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -69,6 +72,8 @@ def make(kind: str, folder: Path, image: Path, size_mib: int = 64) -> Path:
             run("mcopy", "-s", "-i", image, *sorted(folder.iterdir()), "::")
         case "ntfs":
             _ntfs(folder, image)
+        case "ntfs-3g":
+            _ntfs_by_driver(folder, image)
     return image
 
 
@@ -116,6 +121,32 @@ def _ntfs(folder: Path, image: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.is_file():
             run("ntfscp", "-q", image, path, path.name)
+
+
+def drivers_work() -> bool:
+    """Whether a file system can be mounted without the kernel's own."""
+    return os.access("/dev/fuse", os.R_OK | os.W_OK) and shutil.which("ntfs-3g", path=_PATH) is not None
+
+
+def _ntfs_by_driver(folder: Path, image: Path) -> None:
+    run("mkntfs", "-q", "-F", "-f", image)
+    place = image.with_suffix(".mounted")
+    place.mkdir()
+    driver = subprocess.Popen(
+        ["ntfs-3g", "-o", "no_detach", image, place],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PATH": _PATH},
+    )
+    try:
+        wait_until(lambda: driver.poll() is not None or place.is_mount(), timeout=20)
+        if not place.is_mount():
+            pytest.skip("ntfs-3g may not mount here")
+        shutil.copytree(folder, place, dirs_exist_ok=True)
+    finally:
+        if place.is_mount():
+            run("fusermount", "-u", place)
+        driver.wait(60)
 
 
 def copy(source: Path, target: Path) -> Path:

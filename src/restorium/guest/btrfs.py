@@ -10,7 +10,7 @@ from dissect.btrfs.tree import BTree, Cursor
 
 from restorium.guest.entries import Facts, Kind
 from restorium.guest.posix import instant
-from restorium.guest.source import Region
+from restorium.guest.source import Placed
 from restorium.vocabulary.errors import DataCorrupt
 
 _DEEPEST = 8
@@ -44,7 +44,7 @@ class Btrfs:
 
     folds = False
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Placed) -> None:
         self._fs = reader.Btrfs(region)
         self.root = self._fs.fs_tree.root
 

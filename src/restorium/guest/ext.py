@@ -12,7 +12,7 @@ from dissect.util.stream import RunlistStream
 
 from restorium.guest.entries import Facts, Kind
 from restorium.guest.posix import instant
-from restorium.guest.source import Region
+from restorium.guest.source import Placed
 from restorium.vocabulary.errors import DataCorrupt
 
 _DIRECT = 12
@@ -26,7 +26,7 @@ class Ext:
     folds = False
     root = 2
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Placed) -> None:
         self._fs = ExtFS(region)
 
     def children(self, folder: int) -> Iterator[tuple[str, Kind, int]]:

@@ -10,7 +10,7 @@ from dissect.fat.fat import FATFS, validate_bpb
 
 from restorium.guest.entries import Facts, Kind
 from restorium.guest.posix import instant
-from restorium.guest.source import Region
+from restorium.guest.source import Placed
 from restorium.vocabulary.errors import DataCorrupt
 
 _MARK_BITS = {12: 12, 16: 16, 32: 28}
@@ -18,7 +18,7 @@ _MOST_FOLDER_BYTES = 65536 * 32
 _LOWER_BASE, _LOWER_EXTENSION = 0x08, 0x10
 
 
-def is_fat(region: Region) -> bool:
+def is_fat(region: Placed) -> bool:
     """Whether a boot sector describes a FAT; its signature alone is that of every boot sector."""
     region.seek(0)
     try:
@@ -33,7 +33,7 @@ class Fat:
 
     folds = True
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Placed) -> None:
         self._fs = FATFS(region)
         self._bits = self._fs.fat.bits_per_entry
         self._fs.fat.runlist = self._runs

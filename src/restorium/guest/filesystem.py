@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from restorium.guest import btrfs, ext, fat, ntfs, xfs
 from restorium.guest.entries import Facts, Kind
-from restorium.guest.source import Region
+from restorium.guest.source import Placed
 
 Handle = Any
 """A file system's own name of an entry."""
@@ -43,7 +43,7 @@ class FileSystem(Protocol):
         ...
 
 
-_KINDS: tuple[tuple[int, bytes, Callable[[Region], FileSystem]], ...] = (
+_KINDS: tuple[tuple[int, bytes, Callable[[Placed], FileSystem]], ...] = (
     (0x438, b"\x53\xef", ext.Ext),
     (0, b"XFSB", xfs.Xfs),
     (0x10040, b"_BHRfS_M", btrfs.Btrfs),
@@ -52,7 +52,7 @@ _KINDS: tuple[tuple[int, bytes, Callable[[Region], FileSystem]], ...] = (
 )
 
 
-def detect(region: Region) -> Callable[[Region], FileSystem] | None:
+def detect(region: Placed) -> Callable[[Placed], FileSystem] | None:
     """What reads the file system in a region; None if there is none that is read here."""
     for offset, magic, kind in _KINDS:
         region.seek(offset)

@@ -10,7 +10,7 @@ from dissect.ntfs.ntfs import NTFS
 
 from restorium.guest.entries import Facts, Kind
 from restorium.guest.posix import instant
-from restorium.guest.source import Region
+from restorium.guest.source import Placed
 from restorium.vocabulary.errors import DataCorrupt
 
 _FIRST_OF_USERS = 16
@@ -27,7 +27,7 @@ class Ntfs:
     folds = True
     root = 5
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Placed) -> None:
         self._region = region
         self._fs = NTFS(region)
 

@@ -76,23 +76,21 @@ class Disk:
         return block
 
 
-class Region(io.RawIOBase):
-    """A part of a disk as dissect wants it: a file with a place. Reading past its end gives less."""
+class Placed(io.RawIOBase):
+    """Bytes as dissect wants them: a file with a place. Reading past its end gives less."""
 
-    def __init__(self, disk: Disk, offset: int = 0, size: int | None = None) -> None:
-        self.disk = disk
-        self.offset = offset
-        self.size = disk.size - offset if size is None else min(size, disk.size - offset)
+    def __init__(self, size: int) -> None:
+        self.size = size
         self._place = 0
 
+    def _at(self, place: int, count: int) -> bytes:
+        """``count`` bytes inside, perhaps none; each call counts against the budget."""
+        raise NotImplementedError
+
     def read(self, count: int = -1) -> bytes:
-        left = max(self.size - self._place, 0)
-        wanted = left if count < 0 else min(count, left)
-        if self._place < 0 or not wanted:
-            self.disk.budget.spend(0)
-            return b""
-        content = self.disk.read(self.offset + self._place, wanted)
-        self._place += wanted
+        left = max(self.size - self._place, 0) if self._place >= 0 else 0
+        content = self._at(self._place, left if count < 0 else min(count, left))
+        self._place += len(content)
         return content
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
@@ -107,3 +105,15 @@ class Region(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
+
+
+class Region(Placed):
+    """A part of a disk."""
+
+    def __init__(self, disk: Disk, offset: int = 0, size: int | None = None) -> None:
+        super().__init__(disk.size - offset if size is None else min(size, disk.size - offset))
+        self.disk = disk
+        self.offset = offset
+
+    def _at(self, place: int, count: int) -> bytes:
+        return self.disk.read(self.offset + place, count)

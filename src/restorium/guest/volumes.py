@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from dissect.volume.disk import Disk as PartitionedDisk
 from dissect.volume.exceptions import DiskError
-from dissect.volume.lvm import LVM2, LVM2Device
 
+from restorium.guest import lvm
 from restorium.guest.damage import translated
 from restorium.guest.filesystem import FileSystem, detect
-from restorium.guest.source import Disk, Region
-from restorium.vocabulary.errors import DataCorrupt, Unsupported
+from restorium.guest.source import Disk, Placed, Region
+from restorium.vocabulary.errors import DataCorrupt
 
 _SECTOR = 512
 _MOST_VOLUMES = 256
 _TABLE_BYTES = 64 << 20
 """What looking through one table may read."""
-_LABEL = b"LABELONE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,7 @@ def find(disks: Iterable[Disk]) -> list[Volume]:
     Tables that are damaged hide what they would have told.
     """
     regions = [region for disk in disks for region in _regions(disk)]
-    physical = [region for region in regions if _is_physical(region)]
-    found = [*regions, *_logical(physical)]
+    found: list[Placed] = [*regions, *lvm.logical(regions)]
     volumes = [Volume(fh, kind) for fh in found if (kind := _detected(fh)) is not None]
     return volumes[:_MOST_VOLUMES]
 
@@ -61,46 +59,6 @@ def _part(disk: Disk, part: Any) -> Region | None:
     last = getattr(part.raw, "last_lba", None)
     size = part.size if last is None else (last - part.raw.first_lba + 1) * _SECTOR
     return Region(disk, part.offset, size) if 0 < part.offset < disk.size and size > 0 else None
-
-
-def _is_physical(region: Region) -> bool:
-    """Whether a region belongs to LVM: its label is in one of the first four sectors."""
-    region.disk.budget.allow(_TABLE_BYTES)
-    region.seek(0)
-    head = region.read(4 * _SECTOR)
-    return any(head[place : place + 8] == _LABEL for place in range(0, len(head), _SECTOR))
-
-
-def _logical(physical: list[Region]) -> Iterator[Any]:
-    """The logical volumes of all groups of which every part is there."""
-    groups: dict[str, list[Any]] = {}
-    for region in physical:
-        region.disk.budget.allow(_TABLE_BYTES)
-        try:
-            with translated("an LVM label"):
-                device = LVM2Device(region)
-                told = device.metadata or {}
-                names = [name for name, value in told.items() if isinstance(value, dict)]
-                groups.setdefault(names[0] if len(names) == 1 else "", []).append(device)
-        except (DataCorrupt, Unsupported):
-            continue
-    for devices in groups.values():
-        devices[0].fh.disk.budget.allow(_TABLE_BYTES)
-        yield from _of_group(devices)
-
-
-def _of_group(devices: list[Any]) -> Iterator[Any]:
-    try:
-        with translated("an LVM volume group"):
-            logical = [each for each in LVM2(devices).vg.lv if each.is_visible]
-    except (DataCorrupt, Unsupported):
-        return
-    for each in logical:
-        try:
-            with translated("a logical volume"):
-                yield each.open()
-        except (DataCorrupt, Unsupported):
-            continue
 
 
 def _detected(fh: Any) -> Callable[[Any], FileSystem] | None:

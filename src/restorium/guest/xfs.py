@@ -9,7 +9,7 @@ from dissect.xfs.xfs import XFS
 
 from restorium.guest.entries import Facts, Kind
 from restorium.guest.posix import instant
-from restorium.guest.source import Region
+from restorium.guest.source import Placed
 from restorium.vocabulary.errors import DataCorrupt
 
 _MOST_FOLDER_BYTES = 1 << 30
@@ -20,7 +20,7 @@ class Xfs:
 
     folds = False
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Placed) -> None:
         self._region = region
         self._fs = XFS(region)
         if not (512 <= self._fs.block_size <= 65536 and self._fs.sb.sb_inodesize):
