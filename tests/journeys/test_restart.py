@@ -6,14 +6,14 @@ import hashlib
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from restorium.cli.client import Client, connect
-from restorium.cli.demo.server import DemoServer, start_server
+from restorium.cli.demo.server import DemoServer
+from tests.support.live import Starter
 from tests.support.waiting import wait_until
 
 _MIB = 1 << 20
@@ -60,25 +60,6 @@ def _kill_while_copying(server: DemoServer, client: Client, session: str) -> Non
     wait_until(copying, timeout=60)
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
-
-
-Starter = Callable[[], DemoServer]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Starter]:
-    """Starts a server on one data folder; what still runs at the end is killed."""
-    started: list[DemoServer] = []
-
-    def start_one() -> DemoServer:
-        started.append(start_server(tmp_path / "data", tmp_path / "log"))
-        return started[-1]
-
-    yield start_one
-    for server in started:
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from restorium.cli.demo.server import DemoServer, start_server
 from tests.support.waiting import wait_until
 
 _MIB = 1 << 20
+
+Starter = Callable[[], DemoServer]
+"""Starts a server on a test's data folder."""
 
 
 @contextmanager

@@ -189,17 +189,19 @@ class Guest:
 
     def _named(self, path: Path, folder: _Found) -> _Found:
         name = path[-1]
-        alike: _Found | None = None
+        found: _Found | None = None
         if folder.kind is Kind.FOLDER:
             folds = self._system(path[0]).folds
-            for child in self._children(path[:-1], folder):
-                if child.name == name:
-                    return child
-                if folds and alike is None and child.name.casefold() == name.casefold():
-                    alike = child
-        if alike is None:
+            for count, child in enumerate(self._children(path[:-1], folder)):
+                exact = found is not None and found.name == name
+                if exact and count > _KNOWN_ENTRIES:
+                    break  # smaller ones are read to their end and kept: who asks for a file often asks for the next
+                folded = folds and found is None and child.name.casefold() == name.casefold()
+                if folded or (not exact and child.name == name):
+                    found = child
+        if found is None:
             raise NotFound(f"{_shown(path)} is not there", hint="List the folder to see what is in it.")
-        return alike
+        return found
 
     def _children(self, path: Path, folder: _Found) -> Iterator[_Found]:
         if folder.kind is not Kind.FOLDER:
