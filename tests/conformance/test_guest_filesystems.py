@@ -15,7 +15,18 @@ from restorium.guest import Guest, Kind, open_guest, tar
 from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
 from tests.support import guests
 
-KINDS = ["ext2", "ext3", "ext4", "xfs", "btrfs", "fat12", "fat16", "fat32", "ntfs", "ntfs-3g"]
+KINDS = [
+    "ext2",
+    "ext3",
+    "ext4",
+    "xfs",
+    "btrfs",
+    "fat12",
+    "fat16",
+    "fat32",
+    "ntfs",
+    pytest.param("ntfs-3g", marks=pytest.mark.slow),
+]
 FLAT = {"ntfs"}
 """Its tool makes no folders; the driver does, where it may mount."""
 TOP = "Volume$0:"

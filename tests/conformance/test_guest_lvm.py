@@ -53,6 +53,7 @@ def test_volumes_are_put_together_from_segments_and_stripes(
         assert all(same(guest, volume, content[1]) for volume in guest.volumes)
 
 
+@pytest.mark.slow
 def test_a_partition_in_lvm_comes_after_the_others(
     content: tuple[Path, dict[str, bytes]], tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_partition_in_lvm_comes_after_the_others(
     assert same(guest, "Volume$1:", content[1])
 
 
+@pytest.mark.slow
 def test_metadata_that_wraps_around_its_ring_is_read(
     content: tuple[Path, dict[str, bytes]], tmp_path: Path
 ) -> None:
@@ -75,6 +77,7 @@ def test_metadata_that_wraps_around_its_ring_is_read(
     assert same(opened(disk), "Volume$0:", content[1])
 
 
+@pytest.mark.slow
 def test_the_latest_metadata_of_a_group_counts(
     content: tuple[Path, dict[str, bytes]], tmp_path: Path
 ) -> None:
@@ -91,6 +94,7 @@ def test_the_latest_metadata_of_a_group_counts(
     assert same(guest, "Volume$0:", content[1])
 
 
+@pytest.mark.slow
 def test_volumes_that_are_not_read_hide_no_others(
     content: tuple[Path, dict[str, bytes]], tmp_path: Path
 ) -> None:

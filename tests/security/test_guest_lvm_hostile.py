@@ -99,6 +99,7 @@ def test_extents_that_make_no_sense_are_an_error_or_nothing(disk: bytes, volume:
     assert time.process_time() - begun < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
