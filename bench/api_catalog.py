@@ -1,11 +1,16 @@
-"""A catalog of many restore sessions and restore points, for the benchmark of the API to read."""
+"""A catalog of many restore sessions and restore points, for the benchmark of the API to read.
+
+python -m bench.api_catalog URL: begins and ends ten restore sessions a second in a filled catalog, until it is told to
+stop.
+"""
 
 from __future__ import annotations
 
 import random
+import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -30,19 +35,17 @@ _RESULTS = (SessionResult.SUCCESS, SessionResult.SUCCESS, SessionResult.WARNING,
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A filled catalog: a logon's token, the id of one restore session, how many VM restore points there are."""
+    """A filled catalog: a logon's token and the id of one restore session."""
 
-    folder: Path
+    url: str
     token: str
     session: UUID
-    points: int
 
 
-def fill(folder: Path, count: int) -> Filled:
-    """Make a catalog with ``count`` restore sessions and as many VM restore points in ``folder``."""
-    folder.mkdir(parents=True)
-    database = Database.open(f"sqlite:///{folder}/restorium.db", SystemClock())
-    chance = random.Random(count)
+def fill(url: str, sessions: int, vm_points: int) -> Filled:
+    """Make a catalog with so many restore sessions and VM restore points in the empty database at ``url``."""
+    database = Database.open(url, SystemClock())
+    chance = random.Random(sessions)
     with database.write() as connection:
         account = accounts.add(
             connection, "bench", "bench", roles={Role.PORTAL_ADMINISTRATOR}, restore_all=True
@@ -71,23 +74,23 @@ def fill(folder: Path, count: int) -> Filled:
         first = connection.execute(sa.select(vm_restore_points)).one()
         rest = [
             dict(first._mapping) | {"id": UUID(int=chance.getrandbits(128)), "created_at": moment}
-            for _ in range(count - 1)
+            for _ in range(vm_points - 1)
         ]
         for start in range(0, len(rest), _BATCH):
             connection.execute(sa.insert(vm_restore_points), rest[start : start + _BATCH])
         sample = restore_sessions.create(
             connection, point=first, spec=RestoreSpec(first.id), caller=Caller("bench")
         )
-        for start in range(0, count - 1, _BATCH):
+        for start in range(0, sessions - 1, _BATCH):
             rows = [
                 _session(dict(sample._mapping), chance, moment + timedelta(minutes=number))
-                for number in range(start, min(start + _BATCH, count - 1))
+                for number in range(start, min(start + _BATCH, sessions - 1))
             ]
             connection.execute(sa.insert(sessions_table), rows)
     with database.write() as connection:
         connection.exec_driver_sql("ANALYZE")
     database.close()
-    return Filled(folder, str(token), rows[len(rows) // 2]["id"], count)
+    return Filled(url, str(token), rows[len(rows) // 2]["id"])
 
 
 def _session(sample: dict[str, object], chance: random.Random, at: datetime) -> dict[str, object]:
@@ -120,3 +123,24 @@ def _point(host_id: UUID) -> NewVmPoint:
         deduplication_ratio=100,
         compress_ratio=400,
     )
+
+
+def keep_writing(url: str) -> None:
+    """A restore session begins and ends every tenth of a second."""
+    database = Database.open(url, SystemClock())
+    with database.read() as connection:
+        point = connection.execute(sa.select(vm_restore_points).limit(1)).one()
+    while True:
+        with database.write() as connection:
+            session = restore_sessions.create(
+                connection, point=point, spec=RestoreSpec(point.id), caller=Caller("bench")
+            )
+        with database.write() as connection:
+            restore_sessions.advance(
+                connection, session.id, SessionState.STOPPED, result=SessionResult.FAILED, reason="bench"
+            )
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    keep_writing(sys.argv[1])

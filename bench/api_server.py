@@ -1,11 +1,12 @@
 """One of the servers that bench/api.py compares, on a loopback port, over plain HTTP with one worker.
 
-python -m bench.api_server static | restorium DATABASE_FOLDER: prints its port, then serves until it is told to stop.
+python -m bench.api_server static | orm URL | restorium URL: prints its port, then serves until it is told to stop.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import uvicorn
@@ -23,8 +24,17 @@ async def static(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": _STATIC})
 
 
-def restorium(folder: Path) -> ASGIApp:
-    """The Enterprise Manager face on the catalog in ``folder``; no flows run."""
+def orm(url: str) -> ASGIApp:
+    """The same resource as FastAPI, Pydantic and SQLAlchemy's ORM are commonly put together: a dependency that finds
+    the logon session, a row with its parents, a model that is validated and written as JSON.
+    """
+    from bench.api_orm import create
+
+    return create(url)
+
+
+def restorium(url: str) -> ASGIApp:
+    """The Enterprise Manager face on the catalog at ``url``; no flows run."""
     from restorium.catalog.database import Database
     from restorium.em.app import create
     from restorium.flows.engine import Engine
@@ -32,12 +42,12 @@ def restorium(folder: Path) -> ASGIApp:
     from restorium.vocabulary.clock import SystemClock
 
     clock = SystemClock()
-    settings = Settings(data=folder)
-    return create(Engine(settings, Database.open(f"sqlite:///{folder}/restorium.db", clock), clock))
+    settings = Settings(data=Path(tempfile.mkdtemp(prefix="restorium-bench-")))
+    return create(Engine(settings, Database.open(url, clock), clock))
 
 
 def main(kind: str, *arguments: str) -> None:
-    app: ASGIApp = static if kind == "static" else restorium(Path(arguments[0]))
+    app: ASGIApp = static if kind == "static" else {"orm": orm, "restorium": restorium}[kind](*arguments)
     with bind(Address("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")

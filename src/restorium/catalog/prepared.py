@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
+from sqlalchemy.engine.result import result_tuple
 
 from restorium.catalog.rows import Row
 
@@ -35,7 +35,7 @@ class Prepared:
 
     def __init__(self, statement: sa.Select[Any]) -> None:
         self._statement = statement
-        self._columns = SimpleResultMetaData([str(column.key) for column in statement.selected_columns])
+        self._row = result_tuple([str(column.key) for column in statement.selected_columns])
         self._compiled: dict[str, _Compiled] = {}
 
     def all(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
@@ -56,10 +56,7 @@ class Prepared:
             cursor.close()
         except connection.dialect.loaded_dbapi.Error:
             return connection.execute(self._statement, parameters).all()
-        made: IteratorResult[Any] = IteratorResult(
-            self._columns, iter([_shown(row, compiled.read) for row in found])
-        )
-        return made.all()
+        return [self._row(_shown(row, compiled.read)) for row in found]
 
     def one_or_none(self, connection: Connection, parameters: Mapping[str, Any]) -> Row | None:
         """The one row for these parameters; None if there is none."""

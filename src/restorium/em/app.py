@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
 import structlog
@@ -99,7 +99,7 @@ class _Face:
                     hint="Send a smaller one.",
                 )
             answer, due = self._answer(self._request(scope, headers, body), place)
-            return replace(self._written(answer, media), due=due)
+            return self._written(answer, media, due)
         except RestoriumError as error:
             return self._written(told(error), media)
         except Exception:  # noqa: BLE001  the client gets the interface's error document, the log the rest
@@ -154,13 +154,13 @@ class _Face:
             Call(self._engine, request, who.token, who.logon, place.ids, connection, route.body)
         )
 
-    def _written(self, answer: Answer, media: Media) -> _Rendered:
+    def _written(self, answer: Answer, media: Media, due: Logon | None = None) -> _Rendered:
         if answer.content is not None:
             # Its beginning is read before the status is sent: what is damaged there is told as any other error.
             first = next(answer.content, b"")
-            return _Rendered(answer.status, {**_ALWAYS, **answer.headers}, first, answer.content)
+            return _Rendered(answer.status, {**_ALWAYS, **answer.headers}, first, answer.content, due)
         if answer.document is None:
-            return _Rendered(answer.status, {**_ALWAYS, **answer.headers}, b"")
+            return _Rendered(answer.status, {**_ALWAYS, **answer.headers}, b"", due=due)
         if media is Media.JSON:
             pieces, media_type = as_json.write(answer.document, self._naming), as_json.MEDIA_TYPE
         else:
@@ -169,8 +169,8 @@ class _Face:
         chunks = _chunks(pieces)
         first = next(chunks, b"")
         if len(first) < _WHOLE_BYTES:
-            return _Rendered(answer.status, headers, first)
-        return _Rendered(answer.status, headers, first, chunks)
+            return _Rendered(answer.status, headers, first, due=due)
+        return _Rendered(answer.status, headers, first, chunks, due)
 
 
 def _is_brief(place: Place | None, method: str) -> bool:

@@ -15,6 +15,7 @@ _ROOT = (
     ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 )
 _SPECIAL = re.compile(r'[&<>"\x00-\x1f\ud800-\udfff\ufffe\uffff]')
+_SCALARS = (str, int, float)
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 
 
@@ -48,7 +49,10 @@ def _resource(name: str, resource: Resource, root: str) -> Iterator[str]:
     if resource.links is not None:
         yield _links(resource.links)
     for member, value in resource.members:
-        yield from _element(member, value)
+        if isinstance(value, _SCALARS):
+            yield f"<{member}>{_text(value)}</{member}>"
+        else:
+            yield from _element(member, value)
     yield f"</{name}>"
 
 

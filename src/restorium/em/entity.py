@@ -35,6 +35,7 @@ from restorium.vocabulary.ids import parse_guid, urn
 from restorium.vocabulary.roles import Role
 
 _BY_NAME: dict[str, type[Entity]] = {}
+_AS_ENTITY = "?format=Entity"
 
 
 class Entity:
@@ -93,7 +94,7 @@ class Entity:
     @classmethod
     def href(cls, base: str, key: UUID | str, form: Form = Form.REFERENCE) -> str:
         """The absolute address of one of the two documents of an entity that lies below no other."""
-        return f"{base}/{cls.path}/{_segment(key)}{'?format=Entity' if form is Form.ENTITY else ''}"
+        return f"{base}/{cls.path}/{_segment(key)}{_AS_ENTITY if form is Form.ENTITY else ''}"
 
     @classmethod
     def at(cls, base: str, row: Row, form: Form = Form.REFERENCE) -> str:
@@ -118,27 +119,29 @@ class Entity:
     @classmethod
     def shown(cls, row: Row, view: View) -> Resource:
         """The entity's document."""
+        at, name = cls.at(view.base, row), cls.name_of(row)
         attributes = [
-            ("Href", cls.at(view.base, row, Form.ENTITY)),
+            ("Href", f"{at}{_AS_ENTITY}"),
             ("Type", cls.type),
-            ("Name", cls.name_of(row)),
+            ("Name", name),
             ("UID", urn(cls.type, row.id)),
         ]
         if cls.vm_bound:
             attributes.append(("VmDisplayName", row.vm_name))
         members = [(each.name, each.shown(row, view)) for each in cls.elements]
-        return Resource(cls.type, attributes, members, cls._links(row, view.base, Form.ENTITY), cls.nulls)
+        return Resource(cls.type, attributes, members, cls._links(row, view.base, at, name), cls.nulls)
 
     @classmethod
     def reference(cls, row: Row, view: View, *, name: str = "Ref") -> Resource:
         """The reference's document: ``EntityRef`` alone, ``Ref`` in lists."""
+        at, own_name = cls.at(view.base, row), cls.name_of(row)
         attributes = [
             ("UID", urn(cls.type, row.id)),
-            ("Name", cls.name_of(row)),
-            ("Href", cls.at(view.base, row)),
+            ("Name", own_name),
+            ("Href", at),
             ("Type", f"{cls.type}Reference"),
         ]
-        return Resource(name, attributes, (), cls._links(row, view.base, Form.REFERENCE))
+        return Resource(name, attributes, (), cls._links(row, view.base, at, own_name, Form.REFERENCE))
 
     @classmethod
     def operations(cls) -> Iterator[Do]:
@@ -151,31 +154,28 @@ class Entity:
         return (link for link in cls.links if isinstance(link, Down))
 
     @classmethod
-    def _links(cls, row: Row, base: str, form: Form) -> list[Link]:
+    def _links(cls, row: Row, base: str, at: str, name: str, form: Form = Form.ENTITY) -> list[Link]:
+        """``at`` and ``name`` are the row's own."""
         shown = []
         for declared in cls.links:
-            match declared:
-                case Alternate():
-                    shown.append(cls._alternate(row, base, form))
-                case To(only=only) if only in (None, form):
-                    key = getattr(row, f"{declared.by}_id")
-                    if key is not None:
-                        shown.append(_to(declared, base, key, getattr(row, f"{declared.by}_name")))
-                case Down(only=only) if only in (None, form):
-                    kind = declared.type or f"{declared.target}ReferenceList"
-                    shown.append(Link(declared.rel, f"{cls.at(base, row)}/{declared.path}", None, kind))
-                case Do() if form is Form.ENTITY:
+            if isinstance(declared, Alternate):
+                shown.append(
+                    Link("Alternate", at, name, f"{cls.type}Reference")
+                    if form is Form.ENTITY
+                    else Link("Alternate", f"{at}{_AS_ENTITY}", name, cls.type)
+                )
+            elif isinstance(declared, Do):
+                if form is Form.ENTITY:
                     action = "" if declared.action is None else f"?action={declared.action}"
-                    href = f"{cls.at(base, row)}{declared.path}{action}"
-                    name = cls.name_of(row) if declared.named else None
-                    shown.append(Link(declared.rel, href, name, declared.type))
+                    href = f"{at}{declared.path}{action}"
+                    shown.append(Link(declared.rel, href, name if declared.named else None, declared.type))
+            elif declared.only is None or declared.only is form:
+                if isinstance(declared, Down):
+                    kind = declared.type or f"{declared.target}ReferenceList"
+                    shown.append(Link(declared.rel, f"{at}/{declared.path}", None, kind))
+                elif (key := getattr(row, declared.id_column)) is not None:
+                    shown.append(_to(declared, base, key, getattr(row, declared.name_column)))
         return shown
-
-    @classmethod
-    def _alternate(cls, row: Row, base: str, form: Form) -> Link:
-        if form is Form.ENTITY:
-            return Link("Alternate", cls.at(base, row), cls.name_of(row), f"{cls.type}Reference")
-        return Link("Alternate", cls.at(base, row, Form.ENTITY), cls.name_of(row), cls.type)
 
 
 def _shape(cls: type[Entity]) -> Shape:
@@ -234,8 +234,8 @@ def _fields(cls: type[Entity]) -> Iterator[Queryable]:
             yield Queryable(each.query, each.column, each.codec)
     for link in cls.links:
         if isinstance(link, To) and link.query is not None:
-            yield Queryable(link.query[0], f"{link.by}_id", uid(link.target))
-            yield Queryable(link.query[1], f"{link.by}_name", TEXT)
+            yield Queryable(link.query[0], link.id_column, uid(link.target))
+            yield Queryable(link.query[1], link.name_column, TEXT)
     if cls.vm_bound:
         yield Queryable("VmDisplayName", "vm_name", TEXT)
     yield from cls.fields

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from dataclasses import field as field_of
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,12 @@ class To:
     form: Form = Form.REFERENCE
     only: Form | None = None
     query: tuple[str, str] | None = None
+    id_column: str = field_of(init=False)
+    name_column: str = field_of(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id_column", f"{self.by}_id")
+        object.__setattr__(self, "name_column", f"{self.by}_name")
 
 
 def up(

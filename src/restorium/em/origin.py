@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 
 from restorium.settings import HttpSettings
 from restorium.vocabulary.errors import InvalidInput
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?", re.ASCII)
+
+_LONGEST_ADDRESS = 45
 
 
 class Origin:
@@ -64,6 +67,11 @@ def _first(value: str | None) -> str | None:
 
 
 def _is_address(name: str) -> bool:
+    return len(name) <= _LONGEST_ADDRESS and _parses(name)
+
+
+@lru_cache(256)
+def _parses(name: str) -> bool:
     try:
         ip_address(name)
     except ValueError:
