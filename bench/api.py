@@ -34,7 +34,7 @@ from bench.common import machine, write
 from tests.support.databases import find_postgres, postgres_server
 
 _CONNECTIONS = 8
-_POINTS = 1000
+_POINTS = 100_000
 _QUERIES = 200
 _LOGONS = 100
 _LIBRARIES = ("uvicorn", "fastapi", "pydantic", "starlette", "sqlalchemy", "msgspec")
