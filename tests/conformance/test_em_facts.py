@@ -5,8 +5,9 @@ tests/facts/em.json holds the facts, reduced from the public reference and from 
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,27 @@ def _present(value: Any, members: list[str] | None) -> Any:
     if isinstance(value, str) and re.fullmatch(_INSTANT, value):
         return datetime.fromisoformat(value)
     return value.lower() if isinstance(value, str) else value
+
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def test_ratios_are_compared_as_they_are_shown(client: EmClient) -> None:
+    """A factor between two that can be shown equals neither, and lies where it lies."""
+    files = _sorted(client, "BackupFile", "sortAsc=Name")
+    for factor in ("2.15", "2.150", "2.155", "2.1549", "2.16", "4", "4.004", "0.001", "-1.5"):
+        for written, holds in _OPERATORS.items():
+            expected = {each["UID"] for each in files if holds(each["CompressRatio"], float(factor))}
+            found = _uids(client, "BackupFile", quote(f"CompressRatio{written}{factor}"))
+            assert found == expected, (written, factor)
+    assert {each["CompressRatio"] for each in files} == {2.15, 2.16, 4}
 
 
 def test_enumerations_are_ordered_as_documented(client: EmClient) -> None:

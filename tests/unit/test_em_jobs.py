@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,15 @@ from restorium.catalog.database import Database
 from restorium.catalog.listing import Row
 from restorium.flows import jobs as flows
 from restorium.hosts.interface import VmInfo
-from restorium.vocabulary.retention import RetainBy, Retention
+from restorium.vocabulary.retention import (
+    Gfs,
+    KeepMonthly,
+    KeepWeekly,
+    KeepYearly,
+    RetainBy,
+    Retention,
+    WeekOfMonth,
+)
 from restorium.vocabulary.roles import Role
 from restorium.vocabulary.schedule import (
     Daily,
@@ -102,6 +111,17 @@ ENABLED = "<ScheduleEnabled>true</ScheduleEnabled>"
 NIGHTS = Hours((0b111111 | 0b11 << 22,) * 7)
 
 
+WEEKLY = "<Weekly><Enabled>true</Enabled><RetentionPeriod>4</RetentionPeriod><SelectedDay>Friday</SelectedDay></Weekly>"
+TEN_DAYS = (
+    "<SimpleRetentionPolicy><RetainCycles>7</RetainCycles><RetainDaysToKeep>10</RetainDaysToKeep>"
+    "<RetainLimitType>Days</RetainLimitType></SimpleRetentionPolicy>"
+)
+
+
+def _retention(policies: str) -> bytes:
+    return _xml(f"<JobInfo><BackupJobInfo>{policies}</BackupJobInfo></JobInfo>")
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -179,7 +199,8 @@ def test_job_sent_back_as_it_was_given_changes_nothing(
     """Clients read a job, change a member and send all of it: in either representation, named zones survive."""
     _set(here, schedule)
     with here.database.write() as connection:
-        jobs.retain(connection, here.ids["Job"], Retention(RetainBy.DAYS, 7, 30))
+        gfs = Gfs(KeepWeekly(4, Weekday.FRIDAY), None, KeepYearly(7, Month.JUNE))
+        jobs.retain(connection, here.ids["Job"], Retention(RetainBy.DAYS, 7, 30, gfs))
     before = _job(here)
     for media in ("xml", "json"):
         accept = {"Accept": f"application/{media}"}
@@ -192,7 +213,7 @@ def test_job_sent_back_as_it_was_given_changes_nothing(
     shown = _succeeds(client, _put(client, path, json.dumps(told).encode(), media="json"), "EditJob")
     assert (shown.get("Name"), children(shown, "Description")[0].text) == ("renamed", None)
     after = _job(here)
-    assert jobs.retention_of(after) == Retention(RetainBy.CYCLES, 7, 30)
+    assert jobs.retention_of(after) == Retention(RetainBy.CYCLES, 7, 30, gfs)
     assert (after.next_run, after.schedule) == (before.next_run, before.schedule)
 
 
@@ -255,6 +276,52 @@ def test_part_of_a_schedule_changes_that_part(here: Site, client: EmClient, path
     assert schedules.of(_job(here)) is None
 
 
+def test_named_zone_survives_a_change_of_the_clocks_between_reading_and_sending(
+    here: Site, client: EmClient, path: str, clock: ManualClock
+) -> None:
+    _set(here, BERLIN)
+    given = client.get(f"{path}?format=Entity").body
+    assert b"22:00:00.0000000+01:00" in given
+    clock.advance(86400 * 90)  # in May, at +02:00
+    client = here.client()
+    _set(here, None)
+    _set(here, BERLIN)
+    assert b"22:00:00.0000000+02:00" in client.get(f"{path}?format=Entity").body
+    _succeeds(client, _put(client, path, given.replace(b'Name="job west"', b'Name="renamed"')), "EditJob")
+    assert (_job(here).name, schedules.of(_job(here))) == ("renamed", BERLIN)
+    moved = given.replace(b'Name="job west"', b"").replace(
+        b"22:00:00.0000000+01:00", b"21:00:00.0000000+01:00"
+    )
+    _succeeds(client, _put(client, path, moved), "EditJob")
+    assert schedules.of(_job(here)) == replace(BERLIN, zone="+01:00", daily=Daily(time(21)))
+
+
+def test_gfs_retention_is_edited_and_seen_at_once(here: Site, client: EmClient, path: str) -> None:
+    def kept() -> Retention | None:
+        return jobs.retention_of(_job(here))
+
+    monthly = "<Monthly><Enabled>true</Enabled><RetentionPeriod>12</RetentionPeriod></Monthly>"
+    body = _retention(f"<GfsRetentionPolicy Enabled='true'>{WEEKLY}{monthly}</GfsRetentionPolicy>{TEN_DAYS}")
+    shown = _succeeds(client, _put(client, path, body), "EditJob")
+    weekly = KeepWeekly(4, Weekday.FRIDAY)
+    assert kept() == Retention(RetainBy.DAYS, 7, 10, Gfs(weekly, KeepMonthly(12)))
+    [policy] = shown.iter(f"{{{NAMESPACE}}}GfsRetentionPolicy")
+    assert policy.get("Enabled") == "true"
+    assert [(tag(block), [(tag(each), each.text) for each in block]) for block in policy] == [
+        ("Weekly", [("Enabled", "true"), ("RetentionPeriod", "4"), ("SelectedDay", "Friday")]),
+        ("Monthly", [("Enabled", "true"), ("RetentionPeriod", "12"), ("SelectedWeek", "First")]),
+        ("Yearly", [("Enabled", "false")]),
+    ]
+    off = "<Weekly><Enabled>false</Enabled></Weekly><Monthly><SelectedWeek>Last</SelectedWeek></Monthly>"
+    for policies, gfs in (
+        (f"<GfsRetentionPolicy>{off}</GfsRetentionPolicy>", Gfs(None, KeepMonthly(12, WeekOfMonth.LAST))),
+        (TEN_DAYS, Gfs(None, KeepMonthly(12, WeekOfMonth.LAST))),
+        ("<GfsRetentionPolicy Enabled='false'/>", None),
+    ):
+        _succeeds(client, _put(client, path, _retention(policies)), "EditJob")
+        assert kept() == Retention(RetainBy.DAYS, 7, 10, gfs)
+
+
 @pytest.mark.parametrize(
     ("body", "named"),
     [
@@ -303,6 +370,19 @@ def test_part_of_a_schedule_changes_that_part(here: Site, client: EmClient, path
             ),
             "cannot be kept",
         ),
+        (_retention(f"<GfsRetentionPolicy Enabled='true'>{WEEKLY}</GfsRetentionPolicy>"), "SimpleRetention"),
+        (_retention("<GfsRetentionPolicy Enabled='true'/>" + TEN_DAYS), "neither weekly nor monthly"),
+        (
+            _retention("<GfsRetentionPolicy><Yearly><Enabled>true</Enabled></Yearly></GfsRetentionPolicy>"),
+            "RetentionPeriod is missing in Yearly",
+        ),
+        (
+            _retention(
+                "<GfsRetentionPolicy><Weekly><RetentionPeriod>0</RetentionPeriod></Weekly></GfsRetentionPolicy>"
+                + TEN_DAYS
+            ),
+            "0 weeks",
+        ),
     ],
 )
 def test_body_that_cannot_be_understood_changes_nothing(
@@ -317,11 +397,6 @@ def test_body_that_cannot_be_understood_changes_nothing(
 
 def test_what_is_not_offered_is_said(here: Site, client: EmClient, path: str) -> None:
     for body, named in (
-        (
-            "<JobInfo><BackupJobInfo><GfsRetentionPolicy Enabled='true'><Weekly/></GfsRetentionPolicy>"
-            "</BackupJobInfo></JobInfo>",
-            "GfsRetentionPolicy",
-        ),
         (
             "<JobScheduleOptions><WaitForBackupCompletion>true</WaitForBackupCompletion></JobScheduleOptions>",
             "WaitForBackupCompletion",

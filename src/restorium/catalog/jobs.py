@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -16,7 +18,7 @@ from restorium.catalog.tables import job_objects, job_sessions, jobs, repositori
 from restorium.vocabulary.backups import JobType
 from restorium.vocabulary.errors import Conflict, NotFound
 from restorium.vocabulary.hierarchy import Platform
-from restorium.vocabulary.retention import Retention
+from restorium.vocabulary.retention import Gfs, Retention
 from restorium.vocabulary.sessions import SessionState
 
 _KIND = "job"
@@ -71,14 +73,20 @@ def describe(
 
 def retain(connection: Connection, job_id: UUID, retention: Retention | None) -> None:
     """Set how long a job's restore points are kept; None: for good. Raises NotFound."""
-    kept = (None, None, None) if retention is None else (retention.by, retention.points, retention.days)
-    values = dict(zip(("retain_by", "retain_points", "retain_days"), kept, strict=True))
+    values: dict[str, Any] = dict.fromkeys(("retain_by", "retain_points", "retain_days", "retain_gfs"))
+    if retention is not None:
+        gfs = None if retention.gfs is None else msgspec.to_builtins(retention.gfs)
+        kept = (retention.by, retention.points, retention.days, gfs)
+        values = dict(zip(values, kept, strict=True))
     rows.change(connection, jobs, _KIND, job_id, values)
 
 
 def retention_of(job: Row) -> Retention | None:
     """How long the job's restore points are kept; None: for good."""
-    return None if job.retain_by is None else Retention(job.retain_by, job.retain_points, job.retain_days)
+    if job.retain_by is None:
+        return None
+    gfs = None if job.retain_gfs is None else msgspec.convert(job.retain_gfs, Gfs)
+    return Retention(job.retain_by, job.retain_points, job.retain_days, gfs)
 
 
 def add_object(connection: Connection, job_id: UUID, vm: JobVm) -> Row:

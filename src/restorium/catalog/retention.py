@@ -7,7 +7,7 @@ in the same transaction, until somebody has removed those from the repository to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, tzinfo
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -23,30 +23,31 @@ from restorium.catalog.tables import (
     restore_sessions,
     vm_restore_points,
 )
-from restorium.vocabulary.retention import RetainBy, Retention
+from restorium.vocabulary.retention import Retention, kept
 from restorium.vocabulary.sessions import SessionState
 
 _AT_ONCE = 200
 
 
-def expire(connection: Connection, backup_id: UUID, retention: Retention) -> list[str]:
+def expire(connection: Connection, backup_id: UUID, retention: Retention, zone: tzinfo = UTC) -> list[str]:
     """Remove the restore points of a backup that are to be kept no longer, some hundreds at once; gives their names.
 
-    Of each VM the newest point always stays, and so do all points that an unfinished restore reads. Raises NotFound.
+    zone: whose weeks, months and years count. Of each VM the newest point always stays, and so do all points that an
+    unfinished restore reads. Raises NotFound.
     """
     backup = rows.locked(connection, backups, "backup", backup_id)
-    found: Sequence[Row] = connection.execute(_expired(connection, backup_id, retention)).all()
+    found = _expired(connection, backup_id, retention, zone)[:_AT_ONCE]
     if not found:
         return []
     of_found = vm_restore_points.c.restore_point_id.in_([point.id for point in found])
     # Locked, so that no restore begins with one of them; one that has begun is seen from here on.
     manifests = connection.execute(sa.select(vm_restore_points).where(of_found).with_for_update()).all()
-    kept = set(connection.execute(_read_by_restores().where(of_found)).scalars())
-    gone = [point for point in found if point.id not in kept]
+    read = set(connection.execute(_read_by_restores().where(of_found)).scalars())
+    gone = [point for point in found if point.id not in read]
     noted = [
         {"repository_id": backup.repository_id, "vault_point": vm.vault_point}
         for vm in manifests
-        if vm.restore_point_id not in kept
+        if vm.restore_point_id not in read
     ]
     if noted:
         connection.execute(sa.insert(expired_manifests), noted)
@@ -70,38 +71,29 @@ def manifest_removed(connection: Connection, repository_id: UUID, vault_point: s
     )
 
 
-def _expired(connection: Connection, backup_id: UUID, retention: Retention) -> sa.Select[tuple[UUID, str]]:
+def _expired(connection: Connection, backup_id: UUID, retention: Retention, zone: tzinfo) -> list[Row]:
+    """Rows with id and name of the restore points that no VM in them needs and no restore reads, the oldest first."""
     points = vm_restore_points.c
-    ranked = (
-        sa.select(
-            points.restore_point_id,
-            points.created_at,
-            sa.func.row_number()
-            .over(
-                partition_by=(points.host_id, points.vm_ref),
-                order_by=(points.created_at.desc(), points.id.desc()),
-            )
-            .label("place"),
-        )
+    found: Sequence[Row] = connection.execute(
+        sa.select(points.restore_point_id, points.host_id, points.vm_ref, points.created_at)
         .join(restore_points, restore_points.c.id == points.restore_point_id)
         .where(restore_points.c.backup_id == backup_id)
-        .subquery()
-    )
-    if retention.by is RetainBy.CYCLES:
-        needed = ranked.c.place <= retention.points
-    else:
-        oldest = now(connection) - timedelta(days=retention.days)
-        needed = sa.or_(ranked.c.place == 1, ranked.c.created_at >= oldest)
-    return (
+        .order_by(points.created_at, points.id)
+    ).all()
+    of_vms: dict[tuple[UUID, str], list[Row]] = {}
+    for row in found:
+        of_vms.setdefault((row.host_id, row.vm_ref), []).append(row)
+    at = now(connection)
+    needed: set[UUID] = set()
+    for rows_of_vm in of_vms.values():
+        rules = kept([row.created_at for row in rows_of_vm], retention, at, zone)
+        needed |= {row.restore_point_id for row, why in zip(rows_of_vm, rules, strict=True) if why}
+    unread: Sequence[Row] = connection.execute(
         sa.select(restore_points.c.id, restore_points.c.name)
-        .where(
-            restore_points.c.backup_id == backup_id,
-            restore_points.c.id.not_in(sa.select(ranked.c.restore_point_id).where(needed)),
-            restore_points.c.id.not_in(_read_by_restores()),
-        )
+        .where(restore_points.c.backup_id == backup_id, restore_points.c.id.not_in(_read_by_restores()))
         .order_by(restore_points.c.created_at, restore_points.c.id)
-        .limit(_AT_ONCE)
-    )
+    ).all()
+    return [point for point in unread if point.id not in needed]
 
 
 def _read_by_restores() -> sa.Select[tuple[UUID]]:

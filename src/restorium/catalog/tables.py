@@ -108,6 +108,7 @@ jobs = sa.Table(
     sa.Column("retain_by", Ordered(RetainBy)),
     sa.Column("retain_points", sa.Integer),
     sa.Column("retain_days", sa.Integer),
+    sa.Column("retain_gfs", sa.JSON(none_as_null=True)),
     sa.Column("created_at", Instant, nullable=False),
 )
 """``next_run`` is the retry numbered ``retry_attempt``, a regular run if that is 0. ``after_job_id`` is the job of the

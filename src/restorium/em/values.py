@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -86,10 +88,20 @@ def _read_integer(text: str) -> int:
     return int(text)
 
 
-def _read_percent(text: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Never:
+    """A value that nothing here has. ``following``: the next greater that something may have, None if none."""
+
+    following: StrEnum | int | None
+
+
+def _read_percent(text: str) -> int | Never:
+    """A factor in percent; one between two that can be shown is compared by the greater."""
     if not re.fullmatch(r"[+-]?\d{1,12}(\.\d{1,12})?", text, re.ASCII):
         raise ValueError(text)
-    return round(float(text) * 100)
+    percent = Decimal(text) * 100
+    greater = math.ceil(percent)
+    return greater if greater == percent else Never(greater)
 
 
 TEXT = Codec(str, str, "text")
@@ -134,13 +146,6 @@ def name_uid(kind: str) -> Codec:
         return text[len(start) :] if text.lower().startswith(start.lower()) else text
 
     return Codec(lambda value: urn(kind, value), read, f"an id such as {start}<name>")
-
-
-@dataclass(frozen=True, slots=True)
-class Never:
-    """A documented value that nothing here has. ``following``: the next that something may have, None if none."""
-
-    following: StrEnum | None
 
 
 def enumeration(kind: type[StrEnum]) -> Codec:

@@ -5,11 +5,13 @@ Only manifests are removed. The chunks of a point stay in their packs until a pr
 
 from __future__ import annotations
 
+from datetime import UTC
 from uuid import UUID
 
-from restorium.catalog import backups, job_sessions, jobs, retention
+from restorium.catalog import backups, job_sessions, jobs, retention, schedules
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import VaultError
+from restorium.vocabulary.schedule import zone_of
 
 
 def apply(engine: Engine, session_id: UUID) -> None:
@@ -20,10 +22,11 @@ def apply(engine: Engine, session_id: UUID) -> None:
     with engine.database.write() as connection:
         job = jobs.get(connection, job_sessions.get(connection, session_id).job_id)
         backup = backups.ensure(connection, job.id)
-    policy = jobs.retention_of(job)
+    policy, schedule = jobs.retention_of(job), schedules.of(job)
+    zone = zone_of(schedule.zone) if schedule else UTC
     while policy is not None:
         with engine.database.write() as connection:
-            gone = retention.expire(connection, backup.id, policy)
+            gone = retention.expire(connection, backup.id, policy, zone)
             if not gone:
                 break
             told = f"Retention removed {len(gone)} restore points: {', '.join(gone)}."

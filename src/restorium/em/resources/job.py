@@ -14,19 +14,17 @@ from restorium.em.documents import Resource
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Do, Down, Form, element
 from restorium.em.reading import row_of
-from restorium.em.resources import job_edit, job_object, job_schedule
+from restorium.em.resources import job_edit, job_object, job_retention, job_schedule
 from restorium.em.roles import ADMINISTRATORS
 from restorium.em.routing import Route
 from restorium.em.shapes import Child, Gives, Listed, Shape
 from restorium.em.tasks import STARTED, Started
-from restorium.em.values import INTEGER, enumeration
 from restorium.flows import backup
 from restorium.flows import jobs as flows
 from restorium.vocabulary.backups import JobType
 from restorium.vocabulary.errors import Conflict, InvalidInput
 from restorium.vocabulary.hierarchy import Platform
 from restorium.vocabulary.ids import parse_uid
-from restorium.vocabulary.retention import RetainBy
 
 _CLONE = Spec(
     "JobCloneSpec",
@@ -48,18 +46,7 @@ _CLONE = Spec(
 )
 
 _INCLUDES = Listed("Includes", (job_object.OBJECT,), key=job_object.OBJECTS.name, type="ObjectInJobListType")
-_RETENTION = Shape(
-    "SimpleRetentionPolicy",
-    members=(
-        Child("RetainCycles", INTEGER),
-        Child("RetainDaysToKeep", INTEGER),
-        Child("RetainLimitType", enumeration(RetainBy)),
-    ),
-)
-_BACKUP_INFO = Shape(
-    "BackupJobInfo",
-    members=(Child("Includes", _INCLUDES), Child("SimpleRetentionPolicy", _RETENTION, required=False)),
-)
+_BACKUP_INFO = Shape("BackupJobInfo", members=(Child("Includes", _INCLUDES), *job_retention.MEMBERS))
 _INFO = Shape("JobInfo", members=(Child("BackupJobInfo", _BACKUP_INFO),))
 
 
@@ -137,15 +124,8 @@ def _edit(call: Call) -> Answer:
 
 def _job_info(job: Row, view: View) -> Resource:
     includes = _INCLUDES.made(job_object.shown(job, view, linked=False))
-    info = _BACKUP_INFO.made(Includes=includes, SimpleRetentionPolicy=_retention(job))
+    info = _BACKUP_INFO.made(Includes=includes, **job_retention.shown(job))
     return _INFO.made(BackupJobInfo=info)
-
-
-def _retention(job: Row) -> Resource | None:
-    kept = jobs.retention_of(job)
-    if kept is None:
-        return None
-    return _RETENTION.made(RetainCycles=kept.points, RetainDaysToKeep=kept.days, RetainLimitType=kept.by)
 
 
 class Job(Entity, plural="Jobs", path="jobs"):

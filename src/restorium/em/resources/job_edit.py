@@ -14,14 +14,11 @@ from restorium.catalog.listing import Row
 from restorium.em import tasks
 from restorium.em.bodies import Field, Spec, Values, boolean, text
 from restorium.em.call import Answer, Call
-from restorium.em.resources import job_schedule
-from restorium.em.resources.job_schedule import integer
+from restorium.em.resources import job_retention, job_schedule
 from restorium.em.tasks import Started
-from restorium.em.values import enumeration
 from restorium.flows import jobs as flows
 from restorium.flows.jobs import Changes
 from restorium.vocabulary.errors import InvalidInput, Unsupported
-from restorium.vocabulary.retention import RetainBy, Retention
 from restorium.vocabulary.schedule import (
     Continuous,
     Daily,
@@ -33,28 +30,12 @@ from restorium.vocabulary.schedule import (
     Weekday,
 )
 
-_POINTS, _DAYS = 14, 14
-"""Remembered for the way of counting that a new policy does not use."""
 _ALWAYS = Hours()
-_RETENTION = Spec(
-    "SimpleRetentionPolicy",
-    (
-        Field("RetainCycles", integer),
-        Field("RetainDaysToKeep", integer),
-        Field("RetainLimitType", enumeration(RetainBy)),
-    ),
-)
-_GFS = Spec(
-    "GfsRetentionPolicy",
-    tuple(Field(name, None) for name in ("Weekly", "Monthly", "Yearly")),
-    attributes=(Field("Enabled", boolean),),
-)
 _INFO = Spec(
     "BackupJobInfo",
     (
         *(Field(name, None) for name in ("Includes", "GuestProcessingOptions", "AdvancedStorageOptions")),
-        Field("GfsRetentionPolicy", _GFS),
-        Field("SimpleRetentionPolicy", _RETENTION),
+        *job_retention.BODY,
     ),
 )
 BODY = Spec(
@@ -79,8 +60,6 @@ def edit(call: Call, job: Row) -> Answer:
     if asked is None:
         raise InvalidInput("the body is missing", hint="Send a Job with what is to change.")
     info = asked.get("JobInfo", {}).get("BackupJobInfo", {})
-    if info.get("GfsRetentionPolicy", {}).get("Enabled"):
-        raise Unsupported("GfsRetentionPolicy is not offered by this server", hint="Set Enabled to false.")
     configured = asked.get("ScheduleConfigured")
     schedule = None
     if "JobScheduleOptions" in asked and configured is not False:
@@ -93,7 +72,7 @@ def edit(call: Call, job: Row) -> Answer:
         configured=configured,
         enabled=asked.get("ScheduleEnabled"),
         schedule=schedule,
-        retention=_retention(info.get("SimpleRetentionPolicy"), jobs.retention_of(job)),
+        retention=job_retention.read(info, jobs.retention_of(job)),
     )
 
     def start() -> Started:
@@ -101,17 +80,6 @@ def edit(call: Call, job: Row) -> Answer:
         return Started("Job", job.id, changes.name or job.name, "Job has been edited")
 
     return tasks.run(call, "EditJob", start)
-
-
-def _retention(asked: Values | None, present: Retention | None) -> Retention | None:
-    if not asked:
-        return None
-    present = present or Retention(RetainBy.CYCLES, _POINTS, _DAYS)
-    return Retention(
-        asked.get("RetainLimitType", present.by),
-        asked.get("RetainCycles", present.points),
-        asked.get("RetainDaysToKeep", present.days),
-    )
 
 
 def _schedule(options: Values, job: Row) -> Schedule | None:
@@ -189,12 +157,18 @@ def _way(name: str, asked: Values, present: Schedule | None, job: Row) -> Schedu
 
 
 def _at(asked: Values, present_at: time, present: Schedule | None, job: Row) -> tuple[time, str]:
-    """Time of day and zone: the present zone where the offset is the one that was shown of it, or none is sent."""
+    """Time of day and zone: the present zone where the offset is the one that is shown of it, or none is sent.
+
+    A client may have read the job before the clocks were changed: another offset of the zone will do for the same time.
+    """
     at, offset = asked.get("Time", (present_at, None))
     if offset is None and "TimeOffsetUtc" in asked:
         offset = job_schedule.written_offset(asked["TimeOffsetUtc"])
-    if present is not None and offset in (None, job_schedule.offset_of(present, job)):
-        return at, present.zone
+    if present is not None:
+        now = job_schedule.offset_of(present, job)
+        others = job_schedule.offsets_of(present, job) if at == present_at else set()
+        if offset in {None, now, *others}:
+            return at, present.zone
     return at, offset or "UTC"
 
 

@@ -1,14 +1,14 @@
 """A job's schedule as JobScheduleOptions, to show and to read.
 
 The interface knows hours of a day with an offset from UTC, no named zones. A schedule in a named zone is shown with the
-offset that its next run has; whoever sends that back unchanged leaves the zone as it is.
+offset that its next run has; whoever sends that back leaves the zone as it is.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import time
+from datetime import datetime, time, timedelta
 
 from restorium.catalog import schedules
 from restorium.catalog.listing import Row
@@ -148,7 +148,17 @@ def _time(schedule: Schedule, at: time, job: Row) -> dict[str, object]:
 
 def offset_of(schedule: Schedule, job: Row) -> str:
     """What the schedule's zone is shown as: its offset at the job's next run, such as ``+01:00``."""
-    offset = (job.next_run or job.created_at).astimezone(zone_of(schedule.zone)).utcoffset()
+    return _offset_at(schedule, job.next_run or job.created_at)
+
+
+def offsets_of(schedule: Schedule, job: Row) -> set[str]:
+    """Every offset that the schedule's zone has in the half year before the job's next run and in that after it."""
+    around = job.next_run or job.created_at
+    return {_offset_at(schedule, around + weeks * timedelta(weeks=1)) for weeks in range(-26, 27)}
+
+
+def _offset_at(schedule: Schedule, moment: datetime) -> str:
+    offset = moment.astimezone(zone_of(schedule.zone)).utcoffset()
     return written_offset(0 if offset is None else int(offset.total_seconds()))
 
 
