@@ -11,9 +11,10 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of
 from restorium.catalog.surroundings import new_id
-from restorium.catalog.tables import hosts
+from restorium.catalog.tables import hosts, job_objects, jobs, task_sessions, vm_restore_points
 from restorium.catalog.text import guid_text
 from restorium.catalog.types import constant
+from restorium.vocabulary.errors import Conflict
 from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
 
 _KIND = "host"
@@ -42,7 +43,25 @@ def list_all(connection: Connection) -> Sequence[Row]:
 
 
 def remove(connection: Connection, host_id: UUID) -> None:
-    """Raises NotFound, and Conflict while jobs or restore points refer to it."""
+    """Raises NotFound, and Conflict while jobs, their sessions or restore points are of its VMs."""
+    host = rows.locked(connection, hosts, _KIND, host_id)
+    job = connection.execute(
+        sa.select(jobs.c.name).join(job_objects).where(job_objects.c.host_id == host_id).order_by(jobs.c.name)
+    ).first()
+    if job is not None:
+        raise Conflict(
+            f"job {job.name!r} backs up VMs of host {host.name!r}",
+            hint="Take them out of the job, or remove the job first.",
+        )
+    if rows.exists(connection, vm_restore_points.c.host_id == host_id):
+        raise Conflict(
+            f"there are restore points of VMs of host {host.name!r}",
+            hint="A host stays as long as its VMs can be restored.",
+        )
+    if rows.exists(connection, task_sessions.c.host_id == host_id):
+        raise Conflict(
+            f"sessions of jobs name VMs of host {host.name!r}", hint="Remove the jobs that had them first."
+        )
     rows.remove(connection, hosts, _KIND, host_id)
 
 

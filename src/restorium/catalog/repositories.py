@@ -10,7 +10,8 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of
-from restorium.catalog.tables import repositories
+from restorium.catalog.tables import backups, jobs, repositories, restore_points
+from restorium.vocabulary.errors import Conflict
 
 _KIND = "repository"
 
@@ -46,6 +47,11 @@ def add(
     return rows.add(connection, repositories, _KIND, values)
 
 
+def check_name(connection: Connection, name: str) -> None:
+    """Raises InvalidInput for a bad name, Conflict for one that is taken."""
+    rows.check_free(connection, repositories, _KIND, name)
+
+
 def get(connection: Connection, repository_id: UUID) -> Row:
     """Raises NotFound."""
     return rows.get(connection, repositories, _KIND, repository_id)
@@ -70,8 +76,24 @@ def record_usage(
 def remove(connection: Connection, repository_id: UUID) -> None:
     """Forget a repository; its data stays where it is.
 
-    Raises NotFound, and Conflict while jobs or backups use it.
+    Raises NotFound, and Conflict while a job uses it or it holds restore points.
     """
+    repository = rows.locked(connection, repositories, _KIND, repository_id)
+    job = connection.execute(
+        sa.select(jobs.c.name).where(jobs.c.repository_id == repository_id).order_by(jobs.c.name)
+    ).first()
+    if job is not None:
+        raise Conflict(
+            f"job {job.name!r} backs up to repository {repository.name!r}", hint="Remove the job first."
+        )
+    held = sa.select(restore_points.c.backup_id)
+    emptied = sa.and_(backups.c.repository_id == repository_id, backups.c.id.not_in(held))
+    connection.execute(sa.delete(backups).where(emptied))
+    if rows.exists(connection, backups.c.repository_id == repository_id):
+        raise Conflict(
+            f"repository {repository.name!r} holds restore points",
+            hint="A repository stays as long as there is something in it to restore.",
+        )
     rows.remove(connection, repositories, _KIND, repository_id)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -74,26 +75,26 @@ def manifest_removed(connection: Connection, repository_id: UUID, vault_point: s
 def _expired(connection: Connection, backup_id: UUID, retention: Retention, zone: tzinfo) -> list[Row]:
     """Rows with id and name of the restore points that no VM in them needs and no restore reads, the oldest first."""
     points = vm_restore_points.c
-    found: Sequence[Row] = connection.execute(
+    of_backup: sa.Select[Any] = (
         sa.select(points.restore_point_id, points.host_id, points.vm_ref, points.created_at)
         .join(restore_points, restore_points.c.id == points.restore_point_id)
         .where(restore_points.c.backup_id == backup_id)
         .order_by(points.created_at, points.id)
-    ).all()
+    )
     of_vms: dict[tuple[UUID, str], list[Row]] = {}
-    for row in found:
+    for row in connection.execute(of_backup):
         of_vms.setdefault((row.host_id, row.vm_ref), []).append(row)
     at = now(connection)
     needed: set[UUID] = set()
     for rows_of_vm in of_vms.values():
         rules = kept([row.created_at for row in rows_of_vm], retention, at, zone)
         needed |= {row.restore_point_id for row, why in zip(rows_of_vm, rules, strict=True) if why}
-    unread: Sequence[Row] = connection.execute(
+    unread: sa.Select[Any] = (
         sa.select(restore_points.c.id, restore_points.c.name)
         .where(restore_points.c.backup_id == backup_id, restore_points.c.id.not_in(_read_by_restores()))
         .order_by(restore_points.c.created_at, restore_points.c.id)
-    ).all()
-    return [point for point in unread if point.id not in needed]
+    )
+    return [point for point in connection.execute(unread) if point.id not in needed]
 
 
 def _read_by_restores() -> sa.Select[tuple[UUID]]:

@@ -30,6 +30,13 @@ def named(kind: str, name: str) -> str:
     return name
 
 
+def check_free(connection: Connection, table: sa.Table, kind: str, name: str) -> None:
+    """Raises what ``add`` would for that name, as far as can be told now: InvalidInput, Conflict."""
+    name = named(kind, name)
+    if exists(connection, table.c.name == name):
+        raise _taken(kind, name)
+
+
 def get(connection: Connection, table: sa.Table, kind: str, key: UUID) -> Row:
     """The row of that id. Raises NotFound."""
     return _found(connection.execute(sa.select(table).where(table.c.id == key)).one_or_none(), kind, key)
@@ -48,9 +55,7 @@ def add(connection: Connection, table: sa.Table, kind: str, values: Mapping[str,
         with connection.begin_nested():
             return connection.execute(sa.insert(table).values(complete).returning(*table.columns)).one()
     except IntegrityError:
-        raise Conflict(
-            f"a {kind} named {values['name']!r} exists already", hint="Choose another name."
-        ) from None
+        raise _taken(kind, values["name"]) from None
 
 
 def change(connection: Connection, table: sa.Table, kind: str, key: UUID, values: Mapping[str, Any]) -> None:
@@ -59,9 +64,7 @@ def change(connection: Connection, table: sa.Table, kind: str, key: UUID, values
         with connection.begin_nested():
             found = connection.execute(sa.update(table).where(table.c.id == key).values(dict(values)))
     except IntegrityError:
-        raise Conflict(
-            f"a {kind} named {values.get('name')!r} exists already", hint="Choose another name."
-        ) from None
+        raise _taken(kind, values.get("name")) from None
     if not found.rowcount:
         raise NotFound(f"there is no {kind} {key}")
 
@@ -75,6 +78,15 @@ def remove(connection: Connection, table: sa.Table, kind: str, key: UUID) -> Non
         raise Conflict(f"{kind} {key} is still in use", hint="Remove what refers to it first.") from None
     if not gone:
         raise NotFound(f"there is no {kind} {key}")
+
+
+def exists(connection: Connection, condition: sa.ColumnElement[bool]) -> bool:
+    """Whether a row is there of which ``condition`` holds; it names the table."""
+    return connection.execute(sa.select(sa.literal(1)).where(condition).limit(1)).first() is not None
+
+
+def _taken(kind: str, name: str | None) -> Conflict:
+    return Conflict(f"a {kind} named {name!r} exists already", hint="Choose another name.")
 
 
 def _found(row: Row | None, kind: str, key: UUID) -> Row:

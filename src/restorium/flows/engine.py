@@ -186,6 +186,13 @@ class Engine:
                 )
             return self._vaults[repository_id]
 
+    def forget_vault(self, repository_id: UUID) -> None:
+        """Close a repository that is not there any more."""
+        with self._lock:
+            opened = self._vaults.pop(repository_id, None)
+        if opened is not None:
+            opened.close()
+
     def host(self, host_id: UUID) -> Host:
         """The hypervisor or image folder. Raises NotFound and HostError."""
         with self.database.read() as connection:

@@ -1,4 +1,4 @@
-"""Adding hosts."""
+"""Adding hosts, and removing them."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def add(engine: Engine, kind: str, name: str, address: str) -> UUID:
         row = rows.add(connection, name=name, kind=kind, address=address, platform=_PLATFORM)
     host_id: UUID = row.id
     return host_id
+
+
+def remove(engine: Engine, host_id: UUID) -> None:
+    """Forget a host; nothing on it is touched.
+
+    Raises NotFound, and Conflict while jobs, their sessions or restore points are of its VMs.
+    """
+    with engine.database.write() as connection:
+        rows.remove(connection, host_id)

@@ -17,7 +17,10 @@ from restorium.vocabulary.schedule import Schedule
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is to become of a job; what is None stays. configured: False takes its schedule away."""
+    """What is to become of a job; what is None stays.
+
+    configured: False takes its schedule away. keep_all: it has no retention any more.
+    """
 
     name: str | None = None
     description: str | None = None
@@ -25,6 +28,7 @@ class Changes:
     enabled: bool | None = None
     schedule: Schedule | None = None
     retention: Retention | None = None
+    keep_all: bool = False
 
 
 def add(engine: Engine, name: str, repository_id: UUID, vms: Sequence[tuple[UUID, str]]) -> UUID:
@@ -65,7 +69,7 @@ def edit(engine: Engine, job_id: UUID, changes: Changes) -> None:
     with engine.database.write() as connection:
         job = jobs.get(connection, job_id)
         jobs.describe(connection, job_id, name=changes.name, description=changes.description)
-        if changes.retention is not None:
+        if changes.keep_all or changes.retention is not None:
             jobs.retain(connection, job_id, changes.retention)
         schedule = changes.schedule or schedules.of(job)
         if changes.configured is False:

@@ -1,7 +1,8 @@
-"""Adding repositories."""
+"""Adding repositories, and removing them."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -24,30 +25,36 @@ def add(engine: Engine, name: str, url: str, key: Key, quota_bytes: int | None =
         raise InvalidInput(
             f"a repository cannot be limited to {quota_bytes} bytes", hint="Give a larger limit."
         )
-    scheme = urlsplit(url).scheme
+    with engine.database.read() as connection:
+        rows.check_name(connection, name)  # one that is refused leaves no vault behind, whose key nobody has
     repository_id = engine.clock.new_id()
-    opened: Vault | None = None
-    try:
-        # In one transaction: a name that is refused must leave no vault behind, whose key nobody may have.
-        with engine.database.write() as connection:
-            rows.add(
-                connection,
-                name=name,
-                url=url,
-                kind=_LOCAL if scheme == "file" else scheme,
-                secret=engine.secrets.seal(repository_id, key.to_bytes()),
-                quota_bytes=quota_bytes,
-                repository_id=repository_id,
-            )
-            opened = _open_or_create(engine, url, key, quota_bytes)
-            usage = opened.usage()
-            rows.record_usage(
-                connection, repository_id, capacity_bytes=usage.capacity_bytes, free_bytes=usage.free_bytes
-            )
-    finally:
-        if opened is not None:
-            opened.close()
+    # Outside any transaction: keys are slow to derive and storage may be far away.
+    with closing(_open_or_create(engine, url, key, quota_bytes)) as opened:
+        usage = opened.usage()
+    scheme = urlsplit(url).scheme
+    with engine.database.write() as connection:
+        rows.add(
+            connection,
+            name=name,
+            url=url,
+            kind=_LOCAL if scheme == "file" else scheme,
+            secret=engine.secrets.seal(repository_id, key.to_bytes()),
+            quota_bytes=quota_bytes,
+            capacity_bytes=usage.capacity_bytes,
+            free_bytes=usage.free_bytes,
+            repository_id=repository_id,
+        )
     return repository_id
+
+
+def remove(engine: Engine, repository_id: UUID) -> None:
+    """Forget a repository and its key; what is in it stays where it is, and can be added again.
+
+    Raises NotFound, and Conflict while a job uses it or it holds restore points.
+    """
+    with engine.database.write() as connection:
+        rows.remove(connection, repository_id)
+    engine.forget_vault(repository_id)
 
 
 def _open_or_create(engine: Engine, url: str, key: Key, quota_bytes: int | None) -> Vault:

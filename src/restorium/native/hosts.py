@@ -54,6 +54,10 @@ def _add(call: Call) -> Host:
         return show(hosts.get(connection, host_id), Host)
 
 
+def _remove(call: Call) -> None:
+    flows.remove(call.engine, call.id)
+
+
 def _list(call: Call) -> Items[Host]:
     with call.engine.database.read() as connection:
         rows = hosts.listing.page(connection, order=[("name", False)], limit=call.limit, visible=call.visible)
@@ -66,6 +70,7 @@ def _list_vms(call: Call) -> Items[Vm]:
 
 OPERATIONS = (
     Operation("GET", "/hosts", _list, MONITORS),
+    Operation("DELETE", "/hosts/{id}", _remove, ADMINISTRATORS, status=204),
     Operation("POST", "/hosts", _add, ADMINISTRATORS, body=NewHost, status=201),
     Operation("GET", "/hosts/{id}/vms", _list_vms, ADMINISTRATORS),
 )

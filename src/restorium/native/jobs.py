@@ -1,4 +1,4 @@
-"""Jobs: what is backed up where, running them, and their sessions."""
+"""Jobs: what is backed up where and when, how long it is kept, running them, and their sessions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import job_sessions, jobs
+from restorium.catalog import job_sessions, jobs, schedules
 from restorium.catalog.listing import Compare
 from restorium.flows import backup
 from restorium.flows import jobs as flows
+from restorium.flows.jobs import Changes
 from restorium.native.exchange import Items, show
 from restorium.native.operation import Call, Operation
 from restorium.native.reasons import Event, Reason, reason_of
+from restorium.native.retention import Retention
+from restorium.native.retention import shown as shown_retention
 from restorium.native.roles import ADMINISTRATORS, MONITORS
+from restorium.native.schedules import Schedule
+from restorium.native.schedules import shown as shown_schedule
 from restorium.vocabulary.errors import NotFound
 from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessionState
 
@@ -35,17 +40,37 @@ class NewJob(msgspec.Struct, forbid_unknown_fields=True):
     vms: list[JobVm]
 
 
+class ProtectedVm(JobVm, kw_only=True):
+    """A VM that a job backs up; ``id`` is its place in the job."""
+
+    id: UUID
+
+
+class JobChanges(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to change of a job; what is null or absent stays."""
+
+    name: str | None = None
+    description: str | None = None
+    schedule_enabled: bool | None = None
+
+
 class Job(msgspec.Struct):
-    """``next_run`` is when it runs by itself, None if it does not or only after another job."""
+    """``next_run`` is when it runs by itself, None if it does not or only after another job.
+
+    ``schedule`` is None if it has none, ``retention`` if all its restore points are kept.
+    """
 
     id: UUID
     name: str
+    description: str
     repository_id: UUID
     repository_name: str
     created_at: datetime
     schedule_enabled: bool
     next_run: datetime | None
-    vms: list[JobVm]
+    schedule: Schedule | None
+    retention: Retention | None
+    vms: list[ProtectedVm]
 
 
 class VmSession(msgspec.Struct):
@@ -87,8 +112,53 @@ class JobSession(JobSessionSummary, kw_only=True):
 def _add(call: Call) -> Job:
     new: NewJob = call.body
     job_id = flows.add(call.engine, new.name, new.repository_id, [(vm.host_id, vm.vm_ref) for vm in new.vms])
-    with call.engine.database.read() as connection:
-        return _job(connection, jobs.listing.one(connection, job_id, call.visible))
+    return _shown(call, job_id)
+
+
+def _get(call: Call) -> Job:
+    return _shown(call, call.id)
+
+
+def _change(call: Call) -> Job:
+    asked: JobChanges = call.body
+    return _edit(call, Changes(asked.name, asked.description, enabled=asked.schedule_enabled))
+
+
+def _set_schedule(call: Call) -> Job:
+    asked: Schedule = call.body
+    return _edit(call, Changes(schedule=asked.value(), enabled=asked.enabled))
+
+
+def _clear_schedule(call: Call) -> Job:
+    return _edit(call, Changes(configured=False, enabled=False))
+
+
+def _set_retention(call: Call) -> Job:
+    asked: Retention = call.body
+    return _edit(call, Changes(retention=asked.value()))
+
+
+def _clear_retention(call: Call) -> Job:
+    return _edit(call, Changes(keep_all=True))
+
+
+def _edit(call: Call, changes: Changes) -> Job:
+    flows.edit(call.engine, call.id, changes)
+    return _shown(call, call.id)
+
+
+def _add_vm(call: Call) -> Job:
+    asked: JobVm = call.body
+    flows.add_vm(call.engine, call.id, asked.host_id, asked.vm_ref)
+    return _shown(call, call.id)
+
+
+def _remove_vm(call: Call) -> None:
+    flows.remove_vm(call.engine, call.id, call.path_id("vm_id"))
+
+
+def _remove(call: Call) -> None:
+    flows.remove(call.engine, call.id)
 
 
 def _list(call: Call) -> Items[Job]:
@@ -113,17 +183,28 @@ def _get_session(call: Call) -> JobSession:
     return _session(call, call.id)
 
 
+def _shown(call: Call, job_id: UUID) -> Job:
+    with call.engine.database.read() as connection:
+        row = jobs.listing.one(connection, job_id, call.visible)
+        if row is None:
+            raise NotFound(f"there is no job {job_id}")
+        return _job(connection, row)
+
+
 def _job(connection: Connection, row: Any) -> Job:
-    vms = [show(vm, JobVm) for vm in jobs.objects(connection, row.id)]
+    schedule, kept = schedules.of(row), jobs.retention_of(row)
     return Job(
-        row.id,
-        row.name,
-        row.repository_id,
-        row.repository_name,
-        row.created_at,
-        row.schedule_enabled,
-        row.next_run,
-        vms,
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        repository_id=row.repository_id,
+        repository_name=row.repository_name,
+        created_at=row.created_at,
+        schedule_enabled=row.schedule_enabled,
+        next_run=row.next_run,
+        schedule=None if schedule is None else shown_schedule(schedule, enabled=row.schedule_enabled),
+        retention=None if kept is None else shown_retention(kept),
+        vms=[show(vm, ProtectedVm) for vm in jobs.objects(connection, row.id)],
     )
 
 
@@ -148,6 +229,15 @@ def _session(call: Call, session_id: UUID) -> JobSession:
 OPERATIONS = (
     Operation("GET", "/jobs", _list, MONITORS),
     Operation("POST", "/jobs", _add, ADMINISTRATORS, body=NewJob, status=201),
+    Operation("GET", "/jobs/{id}", _get, MONITORS),
+    Operation("PATCH", "/jobs/{id}", _change, ADMINISTRATORS, body=JobChanges),
+    Operation("DELETE", "/jobs/{id}", _remove, ADMINISTRATORS, status=204),
+    Operation("PUT", "/jobs/{id}/schedule", _set_schedule, ADMINISTRATORS, body=Schedule),
+    Operation("DELETE", "/jobs/{id}/schedule", _clear_schedule, ADMINISTRATORS),
+    Operation("PUT", "/jobs/{id}/retention", _set_retention, ADMINISTRATORS, body=Retention),
+    Operation("DELETE", "/jobs/{id}/retention", _clear_retention, ADMINISTRATORS),
+    Operation("POST", "/jobs/{id}/vms", _add_vm, ADMINISTRATORS, body=JobVm, status=201),
+    Operation("DELETE", "/jobs/{id}/vms/{vm_id}", _remove_vm, ADMINISTRATORS, status=204),
     Operation("POST", "/jobs/{id}/start", _start, ADMINISTRATORS, status=202),
     Operation("GET", "/job-sessions", _list_sessions, MONITORS),
     Operation("GET", "/job-sessions/{id}", _get_session, MONITORS),

@@ -36,7 +36,11 @@ class Call:
     @property
     def id(self) -> UUID:
         """The GUID in the path. Raises InvalidIdentifier."""
-        return parse_guid(self.request.path_params["id"])
+        return self.path_id("id")
+
+    def path_id(self, name: str) -> UUID:
+        """The GUID that stands in the path at ``{name}``. Raises InvalidIdentifier."""
+        return parse_guid(self.request.path_params[name])
 
     @property
     def caller(self) -> Caller:

@@ -63,6 +63,10 @@ def _add(call: Call) -> Repository:
         return show(repositories.get(connection, repository_id), Repository)
 
 
+def _remove(call: Call) -> None:
+    flows.remove(call.engine, call.id)
+
+
 def _list(call: Call) -> Items[Repository]:
     with call.engine.database.read() as connection:
         rows = repositories.listing.page(
@@ -83,5 +87,6 @@ def _key(given: Passphrase | KeyFile | None) -> Key:
 
 OPERATIONS = (
     Operation("GET", "/repositories", _list, MONITORS),
+    Operation("DELETE", "/repositories/{id}", _remove, ADMINISTRATORS, status=204),
     Operation("POST", "/repositories", _add, ADMINISTRATORS, body=NewRepository, status=201),
 )
