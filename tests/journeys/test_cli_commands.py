@@ -116,6 +116,59 @@ def test_lists_show_names_to_people_and_members_to_scripts(
         assert shown in listed.output
 
 
+def test_schedule_and_retention_are_set_shown_and_cleared(command: Command, backed_up: str) -> None:
+    made = command(
+        "job", "schedule", "nightly", "--daily", "02:30", "--days", "mon-fri", "--zone", "Europe/Berlin",
+        "--window", "daily 22-6", "--retry", "3/10",
+    )  # fmt: skip
+    said = "Mon-Fri at 02:30, Europe/Berlin, within Mon-Sun 0-6 22-24, retried 3 times after 10 minutes"
+    assert (made.code, said in made.output) == (0, True), made
+    shown = command("job", "schedule", "nightly", "--json").json
+    assert (shown["schedule"]["zone"], shown["schedule"]["daily"]["at"]) == ("Europe/Berlin", "02:30")
+    assert " 02:30 Europe/Berlin, in " in command("job", "list").output
+    assert "disabled" in command("job", "schedule", "nightly", "--disable").output
+    kept = command("job", "retention", "nightly", "--points", "7", "--weekly", "4", "--yearly", "3")
+    assert "keeps 7 restore points, weekly points for 4 weeks (Sunday), yearly" in kept.output
+    details = command("job", "show", "nightly").output
+    assert said in details and "keeps 7 restore points" in details and "disabled" in details
+    assert command("job", "show", "nightly", "--json").json["retention"]["weekly"]["weeks"] == 4
+    assert "keeps all restore points" in command("job", "retention", "nightly", "--keep-all").output
+    assert "runs only when it is started" in command("job", "schedule", "nightly", "--clear").output
+
+
+def test_jobs_are_edited_and_removed_and_what_is_needed_stays(
+    command: Command, backed_up: str, folder: Path
+) -> None:
+    def done(*arguments: str) -> Done:
+        ended = command(*arguments)
+        assert ended.code == 0, ended.errors
+        return ended
+
+    (folder / "images" / "db.raw").write_bytes(bytes(_MIB))
+    (folder / "images" / "db.vm.toml").write_text('name = "db"\n[[disk]]\nkey = "disk0"\nfile = "db.raw"\n')
+    done("job", "add", "second", "--repository", "local", "--vm", "lab/web")
+    done("job", "schedule", "second", "--after", "nightly")
+    assert "after nightly" in done("job", "list").output
+    assert "nightly" in command("job", "remove", "nightly").errors
+    edited = done(
+        "job", "edit", "second", "--name", "third", "--add-vm", "lab/db", "--remove-vm", "web", "--json"
+    ).json
+    assert (edited["name"], [vm["vm_name"] for vm in edited["vms"]]) == ("third", ["db"])
+    done("job", "remove", "third")
+    for left in ("db.raw", "db.vm.toml"):
+        (folder / "images" / left).unlink()
+    for refused, named in (("host", "lab"), ("repository", "local")):
+        ended = command(refused, "remove", named)
+        assert (ended.code, named in ended.errors) == (6, True)
+    vault = folder / "spare"
+    done("repository", "add", "spare", str(vault))
+    assert "still there" in done("repository", "remove", "spare").output
+    assert any(vault.iterdir())
+    assert [each["name"] for each in command("repository", "list", "--json").json] == ["local"]
+    done("host", "add", "image-folder", "spare", str(folder / "images"))
+    done("host", "remove", "spare")
+
+
 def test_points_are_filtered_by_vm_and_limited(command: Command, backed_up: str) -> None:
     assert [
         point["vm_name"] for point in command("points", "--vm", "web", "--limit", "1", "--json").json
@@ -202,6 +255,19 @@ def test_last_administrator_stays(command: Command) -> None:
         (("job", "start", "nothing"), 5, "nothing"),
         (("job", "add", "x", "--repository", "nothing", "--vm", "a/b"), 5, "nothing"),
         (("account", "remove", "nobody"), 5, "nobody"),
+        (("job", "show", "nothing"), 5, "nothing"),
+        (("job", "schedule", "nightly", "--daily", "25:00"), 2, "25:00"),
+        (("job", "schedule", "nightly", "--days", "mon"), 2, "--days says nothing without --daily"),
+        (("job", "schedule", "nightly", "--zone", "Europe/Berlin"), 2, "--zone says nothing without"),
+        (("job", "schedule", "nightly", "--daily", "22:00", "--zone", "Mars/Base"), 2, "Mars/Base"),
+        (("job", "schedule", "nightly", "--daily", "22:00", "--every", "4h"), 2, "exactly one way"),
+        (("job", "schedule", "nightly", "--every", "4 parsecs"), 2, "parsecs"),
+        (("job", "schedule", "nightly", "--after", "nothing"), 5, "nothing"),
+        (("job", "retention", "nightly", "--weekly", "4"), 2, "either so many points"),
+        (("job", "retention", "nightly", "--points", "0"), 2, "cannot be kept"),
+        (("job", "edit", "nightly", "--remove-vm", "nobody"), 5, "nobody"),
+        (("host", "remove", "nothing"), 5, "nothing"),
+        (("repository", "remove", "local"), 6, "nightly"),
         (("account", "add", "x", "--role", "King"), 2, "King"),
         (("host", "add", "image-folder", "y", "/nonexistent/folder"), 1, "/nonexistent/folder"),
         (("repository", "add", "z", "ftp://example"), 2, "ftp"),

@@ -68,48 +68,51 @@ def _put(client: NativeClient, path: str, body: object, status: int = 200) -> An
     return answer.json()
 
 
-@pytest.mark.parametrize(
-    ("written", "value"),
-    [
-        ({"daily": {"at": "22:00"}}, Schedule(daily=Daily(time(22)))),
-        (
-            {"zone": "Europe/Berlin", "daily": {"at": "02:30", "days": list(Weekday)[1:6]}, "retry": RETRY},
-            Schedule("Europe/Berlin", daily=Daily(time(2, 30), DailyKind.WEEK_DAYS, frozenset(list(Weekday)[1:6])),
-                     retry=Retry(2, 5)),
+_SCHEDULES: list[tuple[dict[str, Any], Schedule]] = [
+    ({"daily": {"at": "22:00"}}, Schedule(daily=Daily(time(22)))),
+    (
+        {"zone": "Europe/Berlin", "daily": {"at": "02:30", "days": list(Weekday)[1:6]}, "retry": RETRY},
+        Schedule(
+            "Europe/Berlin",
+            daily=Daily(time(2, 30), DailyKind.WEEK_DAYS, frozenset(list(Weekday)[1:6])),
+            retry=Retry(2, 5),
         ),
-        (
-            {"daily": {"at": "07:05", "days": ["Sunday"]}, "window": NIGHT},
-            Schedule(daily=Daily(time(7, 5), DailyKind.SELECTED_DAYS, frozenset({Weekday.SUNDAY})), window=NIGHTS),
+    ),
+    (
+        {"daily": {"at": "07:05", "days": ["Sunday"]}, "window": NIGHT},
+        Schedule(
+            daily=Daily(time(7, 5), DailyKind.SELECTED_DAYS, frozenset({Weekday.SUNDAY})), window=NIGHTS
         ),
-        (
-            {"monthly": {"at": "01:00", "day": 31, "months": ["June"]}},
-            Schedule(monthly=Monthly(time(1), WeekInMonth.ON_DAY, day=31, months=frozenset({Month.JUNE}))),
-        ),
-        (
-            {"monthly": {"at": "01:00", "week": "Last", "weekday": "Friday"}},
-            Schedule(monthly=Monthly(time(1), WeekInMonth.LAST, Weekday.FRIDAY)),
-        ),
-        ({"periodic": {"every": 4}}, Schedule(periodic=Periodic(PeriodKind.HOURS, 4))),
-        (
-            {"periodic": {"every": 15, "unit": "Minutes", "hours": NIGHT}},
-            Schedule(periodic=Periodic(PeriodKind.MINUTES, 15, NIGHTS)),
-        ),
-        ({"continuous": {}}, Schedule(continuous=Continuous())),
-    ],
-)  # fmt: skip
-def test_schedule_is_set_shown_and_set_again_as_shown(
-    here: Site, client: NativeClient, written: dict[str, Any], value: Schedule
-) -> None:
-    shown = _put(client, f"{_path(here)}/schedule", written)
-    assert schedules.of(_row(here)) == value
-    for name, told in written.items():
-        found = shown["schedule"][name]
-        assert told.items() <= found.items() if isinstance(told, dict) else told == found
-    next_run = value.next_run(here.database.clock.now())
-    assert next_run is not None
-    assert (shown["schedule_enabled"], shown["next_run"]) == (True, f"{next_run:%Y-%m-%dT%H:%M:%SZ}")
-    assert client.get(_path(here)).json() == shown
-    assert _put(client, f"{_path(here)}/schedule", shown["schedule"]) == shown
+    ),
+    (
+        {"monthly": {"at": "01:00", "day": 31, "months": ["June"]}},
+        Schedule(monthly=Monthly(time(1), WeekInMonth.ON_DAY, day=31, months=frozenset({Month.JUNE}))),
+    ),
+    (
+        {"monthly": {"at": "01:00", "week": "Last", "weekday": "Friday"}},
+        Schedule(monthly=Monthly(time(1), WeekInMonth.LAST, Weekday.FRIDAY)),
+    ),
+    ({"periodic": {"every": 4}}, Schedule(periodic=Periodic(PeriodKind.HOURS, 4))),
+    (
+        {"periodic": {"every": 15, "unit": "Minutes", "hours": NIGHT}},
+        Schedule(periodic=Periodic(PeriodKind.MINUTES, 15, NIGHTS)),
+    ),
+    ({"continuous": {}}, Schedule(continuous=Continuous())),
+]
+
+
+def test_schedule_is_set_shown_and_set_again_as_shown(here: Site, client: NativeClient) -> None:
+    for written, value in _SCHEDULES:
+        shown = _put(client, f"{_path(here)}/schedule", written)
+        assert schedules.of(_row(here)) == value
+        for name, told in written.items():
+            found = shown["schedule"][name]
+            assert told.items() <= found.items() if isinstance(told, dict) else told == found
+        next_run = value.next_run(here.database.clock.now())
+        assert next_run is not None
+        assert (shown["schedule_enabled"], shown["next_run"]) == (True, f"{next_run:%Y-%m-%dT%H:%M:%SZ}")
+        assert client.get(_path(here)).json() == shown
+        assert _put(client, f"{_path(here)}/schedule", shown["schedule"]) == shown
 
 
 def test_schedule_after_another_job_and_without_one(here: Site, client: NativeClient) -> None:
@@ -127,34 +130,32 @@ def test_schedule_after_another_job_and_without_one(here: Site, client: NativeCl
     assert (cleared["schedule"], cleared["schedule_enabled"], cleared["next_run"]) == (None, False, None)
 
 
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        ({}, "exactly one way"),
-        ({"daily": {"at": "22:00"}, "continuous": {}}, "exactly one way"),
-        ({"daily": {"at": "25:00"}}, "'25:00'"),
-        ({"daily": {"at": "22:00", "days": []}}, "selects none"),
-        ({"daily": {"at": "22:00", "days": ["Sonntag"]}}, "Sonntag"),
-        ({"daily": {"at": "22:00", "dys": []}}, "dys"),
-        ({"daily": {"at": "22:00"}, "zone": "Europe/Atlantis"}, "Europe/Atlantis"),
-        ({"monthly": {"at": "22:00"}}, "either a day or a week"),
-        (
-            {"monthly": {"at": "22:00", "day": 1, "week": "Last", "weekday": "Friday"}},
-            "either a day or a week",
-        ),
-        ({"monthly": {"at": "22:00", "day": 32}}, "32"),
-        ({"periodic": {"every": 0}}, "every 0 hours"),
-        ({"continuous": {"hours": {"Sunday": [24]}}}, "no hour 24"),
-        ({"continuous": {"hours": {}}}, "no hour of the week"),
-        ({"continuous": {}, "retry": {"times": -1}}, "-1 times"),
-    ],
-)
-def test_mistake_in_a_schedule_is_named_and_changes_nothing(
-    here: Site, client: NativeClient, body: object, told: str
-) -> None:
+_WRONG_SCHEDULES: list[tuple[dict[str, Any], str]] = [
+    ({}, "exactly one way"),
+    ({"daily": {"at": "22:00"}, "continuous": {}}, "exactly one way"),
+    ({"daily": {"at": "25:00"}}, "'25:00'"),
+    ({"daily": {"at": "22:00", "days": []}}, "selects none"),
+    ({"daily": {"at": "22:00", "days": ["Sonntag"]}}, "Sonntag"),
+    ({"daily": {"at": "22:00", "dys": []}}, "dys"),
+    ({"daily": {"at": "22:00"}, "zone": "Europe/Atlantis"}, "Europe/Atlantis"),
+    ({"monthly": {"at": "22:00"}}, "either a day or a week"),
+    (
+        {"monthly": {"at": "22:00", "day": 1, "week": "Last", "weekday": "Friday"}},
+        "either a day or a week",
+    ),
+    ({"monthly": {"at": "22:00", "day": 32}}, "32"),
+    ({"periodic": {"every": 0}}, "every 0 hours"),
+    ({"continuous": {"hours": {"Sunday": [24]}}}, "no hour 24"),
+    ({"continuous": {"hours": {}}}, "no hour of the week"),
+    ({"continuous": {}, "retry": {"times": -1}}, "-1 times"),
+]
+
+
+def test_mistake_in_a_schedule_is_named_and_changes_nothing(here: Site, client: NativeClient) -> None:
     before = _row(here)
-    error = _put(client, f"{_path(here)}/schedule", body, 400)["error"]
-    assert told in error["message"] and error["hint"]
+    for body, told in _WRONG_SCHEDULES:
+        error = _put(client, f"{_path(here)}/schedule", body, 400)["error"]
+        assert told in error["message"] and error["hint"]
     assert _row(here) == before
 
 
@@ -177,22 +178,20 @@ def test_retention_is_set_shown_and_cleared(here: Site, client: NativeClient) ->
     assert jobs.retention_of(_row(here)) is None
 
 
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        ({}, "either so many points"),
-        ({"points": 1, "days": 1}, "either so many points"),
-        ({"weekly": {"weeks": 4}}, "either so many points"),
-        ({"points": 0}, "cannot be kept"),
-        ({"days": 0}, "cannot be kept"),
-        ({"points": 7, "yearly": {"years": 0}}, "0 years"),
-        ({"points": 7, "daily": {}}, "daily"),
-    ],
-)
-def test_mistake_in_a_retention_is_named_and_changes_nothing(
-    here: Site, client: NativeClient, body: object, told: str
-) -> None:
-    assert told in _put(client, f"{_path(here)}/retention", body, 400)["error"]["message"]
+_WRONG_RETENTIONS: list[tuple[dict[str, Any], str]] = [
+    ({}, "either so many points"),
+    ({"points": 1, "days": 1}, "either so many points"),
+    ({"weekly": {"weeks": 4}}, "either so many points"),
+    ({"points": 0}, "cannot be kept"),
+    ({"days": 0}, "cannot be kept"),
+    ({"points": 7, "yearly": {"years": 0}}, "0 years"),
+    ({"points": 7, "daily": {}}, "daily"),
+]
+
+
+def test_mistake_in_a_retention_is_named_and_changes_nothing(here: Site, client: NativeClient) -> None:
+    for body, told in _WRONG_RETENTIONS:
+        assert told in _put(client, f"{_path(here)}/retention", body, 400)["error"]["message"]
     assert jobs.retention_of(_row(here)) is None
 
 

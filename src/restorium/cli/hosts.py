@@ -51,5 +51,13 @@ def list_vms(client: Client, output: Output, name: str) -> None:
     )
 
 
+@server_command(app, "remove")
+def remove(client: Client, output: Output, name: str) -> None:
+    """Forget a host; nothing on it is touched. Refused while jobs or restore points are of its VMs."""
+    item = client.named("/hosts", name)
+    client.delete(f"/hosts/{item['id']}")
+    output.result(item, f"removed the host {item['name']}")
+
+
 def _disks(vm: Item) -> str:
     return ", ".join(f"{disk['key']} {format_size(disk['size'])}" for disk in vm["disks"])

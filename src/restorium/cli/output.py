@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from restorium.vocabulary.errors import (
@@ -63,6 +64,18 @@ class Output:
             table.add_column(title, overflow="fold")
         for item in items:
             table.add_row(*(cell(item) for _, cell in columns))
+        _console().print(table)
+
+    def details(self, item: Item, members: Sequence[Column]) -> None:
+        """One line a member; in JSON the item as it is."""
+        if self.as_json:
+            _print_json(item)
+            return
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for title, cell in members:
+            table.add_row(title, escape(cell(item)))
         _console().print(table)
 
     def result(self, item: Item, sentence: str) -> None:

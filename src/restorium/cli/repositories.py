@@ -59,6 +59,14 @@ def list_repositories(client: Client, output: Output) -> None:
     )
 
 
+@server_command(app, "remove")
+def remove(client: Client, output: Output, name: str) -> None:
+    """Forget a repository; what is in it stays where it is. Refused while a job or restore points need it."""
+    item = client.named("/repositories", name)
+    client.delete(f"/repositories/{item['id']}")
+    output.result(item, f"removed the repository {item['name']}; what is at {item['url']} is still there")
+
+
 def _key(passphrase_file: Path | None, key_file: Path | None) -> dict[str, str] | None:
     if passphrase_file and key_file:
         raise InvalidInput("--passphrase-file and --key-file exclude each other", hint="Give one of the two.")
