@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     flows_per_repository: int = Field(default=2, ge=1)
     """Backups and restores that run at once on one repository; more wait."""
+    keep_flow_records: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
+    """How long the durable engine keeps the steps of a finished flow, for those who look for a fault."""
     http: HttpSettings = Field(default_factory=HttpSettings)
     em: EmSettings = Field(default_factory=EmSettings)
     vault: VaultSettings = Field(default_factory=VaultSettings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,10 @@ import sqlalchemy as sa
 
 from restorium.catalog.database import Database
 from restorium.catalog.restore_sessions import NewDisk
+from restorium.flows import backup, durable, repositories
+from restorium.flows import engine as engines
+from restorium.flows.backing_up import BackingUp
+from restorium.flows.capturing import Captured, PlannedVm
 from restorium.flows.control import Control
 from restorium.flows.durable import Interrupted
 from restorium.flows.engine import Engine
@@ -20,10 +25,11 @@ from restorium.flows.restore_record import RestoreRecord
 from restorium.flows.secrets import SecretBox
 from restorium.settings import Settings, VaultSettings
 from restorium.vault import Vault
-from restorium.vocabulary.errors import Cancelled, DatabaseUnavailable, WrongKey
+from restorium.vocabulary.errors import Cancelled, Conflict, DatabaseUnavailable, WrongKey
 from restorium.vocabulary.sessions import SessionResult, SessionState
 from tests.support.clock import ManualClock
-from tests.support.flows import Site, make_vm
+from tests.support.estate import add_host
+from tests.support.flows import CALLER, KEY, Site, make_vm
 from tests.support.waiting import wait_until
 
 
@@ -152,6 +158,78 @@ def test_so_many_flows_run_at_once_on_a_repository_and_the_others_wait(
     leave.set()
     assert {site.restore_ended(each).result for each in sessions} == {SessionResult.SUCCESS}
     assert most == 2
+
+
+@pytest.mark.slow
+def test_records_of_finished_flows_are_deleted_and_no_others(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path, database_url, keep_flow_records=timedelta(0))
+    make_vm(site.images, "web", data_mib=1)
+    job_id = site.set_up(["web"])
+    monkeypatch.setattr(engines, "_FORGET_SECONDS", 10_000.0)
+    monkeypatch.setattr(engines, "_FORGET_AT_ONCE", 2)
+    site.engine.start()
+    ended = [site.back_up(job_id).id for _ in range(3)]
+    held, leave = threading.Event(), threading.Event()
+    capture = BackingUp.capture
+
+    def waiting(work: BackingUp, vm: PlannedVm) -> Captured:
+        held.set()
+        assert leave.wait(30)
+        return capture(work, vm)
+
+    monkeypatch.setattr(BackingUp, "capture", waiting)
+    running = backup.start(site.engine, job_id, CALLER)
+    assert held.wait(30)
+    wait_until(lambda: set(durable.unfinished([*ended, running]).values()) == {True, False})
+    monkeypatch.setattr(engines, "_FORGET_SECONDS", 0.0)
+    site.engine._forget_next = 0.0  # as after the hour
+    wait_until(lambda: durable.unfinished([*ended, running]) == {running: True})
+    leave.set()
+    assert site.job_ended(running).result is SessionResult.SUCCESS
+    wait_until(lambda: durable.unfinished([running]) == {})
+    url = site.engine._durable_url()
+    site.engine.stop()
+    left = sa.create_engine(url)
+    with left.connect() as connection:
+        schema = None if url.startswith("sqlite") else "dbos"
+        for table in sa.inspect(connection).get_table_names(schema):
+            if table in ("workflow_status", "operation_outputs", "workflow_inputs", "workflow_outputs"):
+                rows = connection.execute(
+                    sa.select(sa.func.count()).select_from(sa.table(table, schema=schema))
+                )
+                assert rows.scalar() == 0, table
+    left.dispose()
+    site.renew().start()
+    assert site.back_up(job_id).result is SessionResult.SUCCESS
+    assert [site.job_session(each).result for each in ended] == [SessionResult.SUCCESS] * 3
+    site.close()
+
+
+def test_catalog_can_be_written_while_a_repository_is_being_opened(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deriving a key takes a second, and storage may take minutes to answer."""
+    opening = Vault.open
+
+    def slow(*arguments: Any, **options: Any) -> Vault:
+        added = threading.Thread(target=_write, args=[engine])
+        added.start()
+        added.join(10)
+        assert not added.is_alive(), "the catalog is locked"
+        return opening(*arguments, **options)
+
+    monkeypatch.setattr(Vault, "open", slow)
+    repositories.add(engine, "main", (tmp_path / "vault").as_uri(), KEY)
+    with pytest.raises(Conflict):
+        repositories.add(engine, "main", (tmp_path / "other").as_uri(), KEY)
+    assert not (tmp_path / "other").exists(), "a name that is refused leaves nothing behind"
+
+
+def _write(engine: Engine) -> None:
+    with engine.database.write() as connection:
+        add_host(connection, str(uuid4()))
 
 
 def test_durable_engine_keeps_to_tables_of_its_own(site: Site) -> None:

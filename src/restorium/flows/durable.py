@@ -16,6 +16,7 @@ import logging
 import sqlite3
 import traceback
 from collections.abc import Callable, Container, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -41,6 +42,7 @@ _VERSION = "1"
 
 A restart with newer code must take up what older code began, so it is not the code's hash.
 """
+_FINISHED = ("SUCCESS", "ERROR", "CANCELLED")
 _UNFINISHED = ("ENQUEUED", "PENDING", "DELAYED")
 
 
@@ -165,6 +167,20 @@ def take_over(alive: Container[str]) -> list[UUID]:
         # The queue is named anew, or the flow would escape the limit for each repository.
         DBOS.resume_workflow(flow_id, queue_name=_QUEUE)
     return [UUID(flow_id) for flow_id in left]
+
+
+def forget(before: datetime, most: int) -> int:
+    """Delete the records of flows that ended before then, ``most`` of them at the most; gives how many."""
+    ended = DBOS.list_workflows(
+        status=list(_FINISHED),
+        completed_before=before.isoformat(),
+        limit=most,
+        load_input=False,
+        load_output=False,
+    )
+    if ended:
+        DBOS.delete_workflows([known.workflow_id for known in ended])
+    return len(ended)
 
 
 def _register_queue(database_url: str, per_partition: int) -> None:

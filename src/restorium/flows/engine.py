@@ -39,6 +39,9 @@ Far above a heartbeat: a slow one still works.
 """
 _STOP_SECONDS = 15.0
 _RETRY_SECONDS = 1.0
+_FORGET_SECONDS = 3600.0
+_FORGET_AT_ONCE = 200
+"""So few that a beat stays short."""
 _ATTEMPTS = 120
 """A database that restarts, or moves to another machine, is back by then."""
 
@@ -74,6 +77,7 @@ class Engine:
         self._active = 0
         self._idle = threading.Condition()
         self._heart: threading.Thread | None = None
+        self._forget_next = 0.0
 
     @classmethod
     def current(cls) -> Engine:
@@ -223,8 +227,20 @@ class Engine:
                 _log.warning("took over from a worker that is not there", flow=str(flow_id))
             for kind in self._kinds:
                 kind.reconcile(self)
+            self._forget_flows()
         except Exception as error:  # noqa: BLE001  the heart goes on whatever one beat meets
             _log.warning("a reconcile failed and is tried again", error=repr(error))
+
+    def _forget_flows(self) -> None:
+        """Now and then, delete records of flows that ended long ago.
+
+        After the reconcile, which has closed every session whose flow is over: none would be run anew without one.
+        """
+        if self.clock.monotonic() < self._forget_next:
+            return
+        before = self.clock.now() - self.settings.keep_flow_records
+        if durable.forget(before, _FORGET_AT_ONCE) < _FORGET_AT_ONCE:
+            self._forget_next = self.clock.monotonic() + _FORGET_SECONDS
 
     def _live_workers(self) -> set[str]:
         """Say that this worker is alive, forget those that have been silent for long, and name the rest."""
