@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -140,6 +141,39 @@ def test_clocks_put_forward_move_the_run_by_as_much_and_put_back_run_it_once() -
         "2031-11-01 01:30 -0400",
         "2031-11-02 01:30 -0400",
         "2031-11-03 01:30 -0500",
+    ]
+
+
+@pytest.mark.parametrize("monthly", [False, True])
+def test_time_that_is_left_out_or_comes_twice_in_berlin(monthly: bool) -> None:
+    """Put forward at 02:00 on 30 March 2031, back at 03:00 on 26 October: the last Sundays of their months."""
+    way: dict[str, Any] = {"daily": Daily(time(2, 30))}
+    if monthly:
+        way = {"monthly": Monthly(time(2, 30), WeekInMonth.LAST, Weekday.SUNDAY)}
+    schedule = Schedule(BERLIN, **way)
+    for before, run in (
+        (datetime(2031, 3, 29, 2, tzinfo=UTC), "2031-03-30 03:30 +0200"),
+        (datetime(2031, 10, 25, 2, tzinfo=UTC), "2031-10-26 02:30 +0200"),
+    ):
+        first, following = _runs(schedule, before, 2)
+        assert first == run
+        assert following[:10] > run[:10], "once, not again an hour later"
+        assert following[11:16] == "02:30"
+
+
+def test_hours_of_both_changes_in_berlin_run_once_each() -> None:
+    hourly = Schedule(BERLIN, periodic=Periodic())
+    spring = _runs(hourly, datetime(2031, 3, 29, 23, 30, tzinfo=UTC), 3)
+    assert spring == ["2031-03-30 01:00 +0100", "2031-03-30 03:00 +0200", "2031-03-30 04:00 +0200"]
+    autumn = _runs(hourly, datetime(2031, 10, 25, 23, 30, tzinfo=UTC), 3)
+    assert autumn == ["2031-10-26 02:00 +0200", "2031-10-26 02:00 +0100", "2031-10-26 03:00 +0100"]
+
+
+def test_window_follows_the_clocks() -> None:
+    schedule = Schedule(BERLIN, daily=Daily(time(12)), window=NIGHT)
+    assert _runs(schedule, datetime(2031, 3, 28, 22, tzinfo=UTC), 2) == [
+        "2031-03-29 22:00 +0100",
+        "2031-03-30 22:00 +0200",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,7 @@ import pytest
 from restorium.catalog import accounts, repositories
 from restorium.catalog.accounts import Scope
 from restorium.catalog.database import Database
+from restorium.em.routing import Route
 from restorium.vocabulary.errors import DatabaseUnavailable
 from restorium.vocabulary.roles import Role
 from tests.support.em import (
@@ -21,6 +23,7 @@ from tests.support.em import (
     EmClient,
     Recorded,
     Site,
+    allowed,
     basic,
     record_restores,
     standing_site,
@@ -285,3 +288,74 @@ def test_ids_of_other_kinds_lead_nowhere(full: Site) -> None:
         for other, own in full.ids.items():
             if other != kind and full.ids[kind] != own:
                 assert client.get(f"/{facts['path']}/{own}").status == 404, (kind, other)
+
+
+def _nodes(node: Any) -> Iterator[Any]:
+    yield node
+    for child in node.children.values():
+        yield from _nodes(child)
+
+
+def _routes(full: Site) -> list[Route]:
+    """Every route that the face serves to those who are logged on."""
+    face: Any = full.app
+    found = [
+        route
+        for node in _nodes(face._router._root)
+        for by_action in node.routes.values()
+        for route in by_action.values()
+    ]
+    return sorted(found, key=lambda route: (route.path, route.method, route.action or ""))
+
+
+def _written(route: Route) -> str:
+    """The path as the reference's list of roles has it."""
+    path = re.sub(r"\{(?!filepath)\w*\}", "{ID}", route.path.rstrip("/"))
+    return f"{path}?action={route.action}" if route.action else path
+
+
+_SILENT = {
+    "/backupServers/{ID}/managedServers",
+    "/backupServers/{ID}/repositories",
+    "/cloud",
+    "/lookup",
+    "/query",
+    "/systemSessions",
+    "/systemSessions/{ID}",
+    "/systemSessions/{ID}/events",
+}
+"""Open to some, though the reference's lists say nothing of them."""
+
+
+def _fact(role: Role, route: Route) -> bool | None:
+    """What the reference says; reading with an action is reading."""
+    path = _written(route)
+    fact = allowed(role, route.method, path)
+    return allowed(role, "GET", path.partition("?")[0]) if fact is None and route.method == "GET" else fact
+
+
+@pytest.mark.slow
+def test_each_route_is_open_to_whom_the_reference_says_and_nobody_else(full: Site) -> None:
+    """By what is answered to a path of ids that name nothing, whatever the number of its segments."""
+    clients: dict[Role, EmClient] = {}
+    for role in set(Role) - {Role.PORTAL_ADMINISTRATOR}:
+        full.add_account(f"only {role}", [role])
+        clients[role] = full.client(f"only {role}")
+    deep, told, silent = set(), 0, set()
+    for route in _routes(full):
+        if route.path.startswith(("/logonSessions", "/sessionMngr")):
+            continue  # everybody's own
+        asked = _written(route).replace("{filepath}", "C/file")
+        while "{ID}" in asked:
+            asked = asked.replace("{ID}", str(uuid4()), 1)
+        deep |= {route.path} if asked.count("/") > 4 else set()
+        for role, client in clients.items():
+            status, fact = client.request(route.method, asked).status, _fact(role, route)
+            assert status != 401
+            may = role in route.roles
+            assert (status != 403) == may, (role, route.method, asked, status)
+            assert fact in (None, may), (role, route.method, asked)
+            told += fact is not None
+            silent |= {route.path} if fact is None and may else set()
+    assert silent == _SILENT
+    assert len(deep) > 10 and told > 1000
