@@ -19,10 +19,11 @@ _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Wall-clock seconds of a whole process, its start included, and its peak of resident memory in MB."""
+    """Wall-clock seconds of a whole process, its start included, its peak of resident memory in MB, and its output."""
 
     seconds: float
     peak_mb: float
+    output: str
 
 
 def measure(
@@ -46,7 +47,7 @@ def measure(
     process.stdout.close()
     if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, process.args, output)
-    return Measured(seconds, usage.ru_maxrss / 1024)
+    return Measured(seconds, usage.ru_maxrss / 1024, output.decode(errors="replace"))
 
 
 def parse_size(text: str) -> int:

@@ -13,6 +13,7 @@ import argparse
 import filecmp
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from typing import Any
 
 from bench.common import Measured, first_line, machine, measure, medians, parse_size, write
 from bench.vault_image import BLOCK
-from bench.vault_tools import TOOLS, Tool
+from bench.vault_tools import TOOLS, Restorium
 
 _LIBRARIES = ("obstore", "blake3", "zstandard", "cryptography")
 
@@ -34,6 +35,7 @@ class Round:
         self.seconds: dict[str, float] = {}
         self.peak_mb: dict[str, float] = {}
         self.stored_mb: dict[str, float] = {}
+        self.read_p99_ms = 0.0
 
     def note(self, operation: str, tool: str, measured: Measured) -> None:
         self.seconds[f"{operation}_{tool}"] = measured.seconds
@@ -77,18 +79,22 @@ class Benchmark:
         for tool in TOOLS:
             found.note("restore", tool.name, tool.restore(self.image, target))
             self._check(target, tool.name)
-        self._scan(found, folders["restorium"], TOOLS[0])
+        self._scan(found, folders["restorium"])
         for folder in folders.values():
             shutil.rmtree(folder)
         return found
 
-    def _scan(self, found: Round, folder: Path, tool: Tool) -> None:
-        """An increment without a list of changes, in a repository of its own."""
-        scan = folder / "scan"
+    def _scan(self, found: Round, folder: Path) -> None:
+        """What Restorium alone is asked for, in a repository of its own."""
+        scan, tool = folder / "scan", Restorium()
         scan.mkdir()
         tool.create(scan)
         self._show(self._first)
         tool.backup(self.image)
+        found.note("read", tool.name, tool.read())
+        found.note("verify", tool.name, tool.verify())
+        found.read_p99_ms = float(tool.random_reads().output)
+        print(f"  random reads: p99 {found.read_p99_ms:.1f} ms", flush=True)
         self._show(self._second)
         found.note("scan", tool.name, tool.backup(self.image))
 
@@ -108,13 +114,14 @@ class Benchmark:
 
 
 def ratios(seconds: dict[str, float]) -> dict[str, float]:
-    """The peer's time over ours; for cp ours over its."""
+    """The peer's time over ours; for cp ours over its; for a verification of all data that of reading it over its."""
     found = {
         f"{operation}_vs_{peer}": seconds[f"{operation}_{peer}"] / seconds[f"{operation}_restorium"]
         for operation in ("full", "increment", "restore")
         for peer in ("restic", "borg")
     }
     found["restore_time_vs_cp"] = seconds["restore_restorium"] / seconds["restore_cp"]
+    found["verify_vs_read"] = seconds["read_restorium"] / seconds["verify_restorium"]
     return {name: round(value, 2) for name, value in found.items()}
 
 
@@ -155,6 +162,7 @@ def main() -> None:
             "seconds": seconds,
             "peak_mb": medians([each.peak_mb for each in rounds]),
             "stored_mb": medians([each.stored_mb for each in rounds]),
+            "read_4k_p99_ms": statistics.median(each.read_p99_ms for each in rounds),
             "ratios": ratios(seconds),
         }
     write(arguments.out, result)

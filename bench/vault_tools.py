@@ -40,6 +40,17 @@ class Restorium:
     def restore(self, image: Path, target: Path) -> Measured:
         return self._run("restore", target)
 
+    def read(self) -> Measured:
+        """A restore that writes nothing."""
+        return self._run("read")
+
+    def verify(self) -> Measured:
+        return self._run("verify")
+
+    def random_reads(self) -> Measured:
+        """Prints the 99th percentile in milliseconds."""
+        return self._run("random-reads")
+
     def _run(self, *arguments: str | Path) -> Measured:
         return measure([sys.executable, "-m", "bench.vault_worker", self._folder, *arguments])
 

@@ -79,7 +79,7 @@ class PackWriter:
         """Those of the chunks that the vault does not have and that are not on their way."""
         with self._naming:
             wanted = {each for each in ids if each not in self._pending}
-        return wanted.difference(self._chunks.index.locate(wanted))
+        return wanted - self._chunks.index.known(wanted)
 
     def store(self, kind: Kind, chunk_id: bytes, chunk: bytes | memoryview) -> bool:
         """Store a chunk that ``missing`` named; false if another thread was faster.
