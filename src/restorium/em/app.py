@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from restorium.catalog.logons import Logon
-from restorium.em import as_json, as_xml, logon, querying, reading, resources, schema, tasks
+from restorium.em import as_json, as_xml, logon, openapi, querying, reading, resources, schema, tasks
 from restorium.em.call import Answer, Call, Request
 from restorium.em.errors import refusal, told
 from restorium.em.logon import LoggedOn
@@ -66,7 +66,7 @@ class _Face:
         logon.add_routes(engine, self._router)
         known = [*tasks.ROUTES, *querying.routes(), *reading.routes(), *routes]
         self._router.add(map(reading.described, known))
-        self._router.open(schema.served(self._router))
+        self._router.open(schema.served(self._router), openapi.served(self._router, self._naming))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {

@@ -21,6 +21,8 @@ _STATUS: tuple[tuple[type[errors.RestoriumError], int], ...] = (
 )
 """The first line whose class the error is of. The interface knows no other statuses for errors than these."""
 
+STATUSES = frozenset({405, 406, *(status for _, status in _STATUS)})
+"""All statuses of errors."""
 _CHALLENGE = {"WWW-Authenticate": "Basic Realm=RestSvc"}
 
 

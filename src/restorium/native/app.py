@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,7 +13,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from restorium.flows.engine import Engine
-from restorium.native import accounts, hosts, jobs, point_disks, points, repositories, restores, tokens
+from restorium.native import (
+    accounts,
+    hosts,
+    jobs,
+    openapi,
+    point_disks,
+    points,
+    repositories,
+    restores,
+    tokens,
+)
 from restorium.native.errors import respond
 from restorium.native.exchange import Endpoint
 from restorium.vocabulary.errors import NotFound, RestoriumError, Unsupported
@@ -30,6 +42,7 @@ _OPERATIONS = (
 def create(engine: Engine) -> Starlette:
     """The application to mount at ``/v1``."""
     endpoints: dict[str, dict[str, Endpoint]] = {
+        "/openapi.json": {"GET": _describe},
         "/tokens": {"POST": tokens.log_on(engine)},
         "/tokens/current": {"DELETE": tokens.log_off(engine)},
     }
@@ -39,6 +52,15 @@ def create(engine: Engine) -> Starlette:
         routes=[Route(path, _by_method(served), methods=list(served)) for path, served in endpoints.items()],
         exception_handlers={HTTPException: _not_served, Exception: _unexpected},
     )
+
+
+@cache
+def _description() -> bytes:
+    return msgspec.json.encode(openapi.write(_OPERATIONS))
+
+
+async def _describe(_request: Request) -> Response:
+    return Response(_description(), media_type="application/json")
 
 
 def _by_method(endpoints: Mapping[str, Endpoint]) -> Endpoint:

@@ -29,6 +29,8 @@ _STATUS: tuple[tuple[type[errors.RestoriumError], int], ...] = (
     (errors.RestoriumError, 500),
 )
 """The first line whose class the error is of; more special classes come first."""
+STATUSES = frozenset({405, *(status for _, status in _STATUS)})
+"""All statuses of errors."""
 
 
 def status_of(error: errors.RestoriumError) -> int:

@@ -69,7 +69,7 @@ def _list_vms(call: Call) -> Items[Vm]:
 
 
 OPERATIONS = (
-    Operation("GET", "/hosts", _list, MONITORS),
+    Operation("GET", "/hosts", _list, MONITORS, query=("limit",)),
     Operation("DELETE", "/hosts/{id}", _remove, ADMINISTRATORS, status=204),
     Operation("POST", "/hosts", _add, ADMINISTRATORS, body=NewHost, status=201),
     Operation("GET", "/hosts/{id}/vms", _list_vms, ADMINISTRATORS),

@@ -227,7 +227,7 @@ def _session(call: Call, session_id: UUID) -> JobSession:
 
 
 OPERATIONS = (
-    Operation("GET", "/jobs", _list, MONITORS),
+    Operation("GET", "/jobs", _list, MONITORS, query=("limit",)),
     Operation("POST", "/jobs", _add, ADMINISTRATORS, body=NewJob, status=201),
     Operation("GET", "/jobs/{id}", _get, MONITORS),
     Operation("PATCH", "/jobs/{id}", _change, ADMINISTRATORS, body=JobChanges),
@@ -239,6 +239,6 @@ OPERATIONS = (
     Operation("POST", "/jobs/{id}/vms", _add_vm, ADMINISTRATORS, body=JobVm, status=201),
     Operation("DELETE", "/jobs/{id}/vms/{vm_id}", _remove_vm, ADMINISTRATORS, status=204),
     Operation("POST", "/jobs/{id}/start", _start, ADMINISTRATORS, status=202),
-    Operation("GET", "/job-sessions", _list_sessions, MONITORS),
+    Operation("GET", "/job-sessions", _list_sessions, MONITORS, query=("limit",)),
     Operation("GET", "/job-sessions/{id}", _get_session, MONITORS),
 )

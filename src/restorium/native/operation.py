@@ -68,6 +68,7 @@ class Operation:
     answered with no body.
 
     roles: of which the caller needs one. body: the type that the request's JSON must have, if it has any.
+    query: the names of its parameters.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Operation:
     roles: frozenset[Role]
     body: Any = None
     status: int = 200
+    query: tuple[str, ...] = ()
 
     def endpoint(self, engine: Engine) -> Endpoint:
         """The operation, served; its work is done in a worker thread."""

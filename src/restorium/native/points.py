@@ -41,4 +41,4 @@ def _list(call: Call) -> Items[RestorePoint]:
     return Items([show(row, RestorePoint) for row in rows])
 
 
-OPERATIONS = (Operation("GET", "/restore-points", _list, POINT_READERS),)
+OPERATIONS = (Operation("GET", "/restore-points", _list, POINT_READERS, query=("vm", "limit")),)

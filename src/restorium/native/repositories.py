@@ -86,7 +86,7 @@ def _key(given: Passphrase | KeyFile | None) -> Key:
 
 
 OPERATIONS = (
-    Operation("GET", "/repositories", _list, MONITORS),
+    Operation("GET", "/repositories", _list, MONITORS, query=("limit",)),
     Operation("DELETE", "/repositories/{id}", _remove, ADMINISTRATORS, status=204),
     Operation("POST", "/repositories", _add, ADMINISTRATORS, body=NewRepository, status=201),
 )

@@ -125,7 +125,7 @@ def _shown(call: Call, session_id: UUID) -> RestoreSession:
 
 OPERATIONS = (
     Operation("POST", "/restores", _start, RESTORERS, body=NewRestore, status=202),
-    Operation("GET", "/restore-sessions", _list, EVERYONE),
+    Operation("GET", "/restore-sessions", _list, EVERYONE, query=("limit",)),
     Operation("GET", "/restore-sessions/{id}", _get, EVERYONE),
     Operation("POST", "/restore-sessions/{id}/cancel", _cancel, RESTORERS, status=202),
 )
