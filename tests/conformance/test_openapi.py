@@ -111,7 +111,7 @@ def validator(document: Any, operation: Any, status: int) -> Draft202012Validato
     response = operation["responses"][str(status)]
     if "$ref" in response:
         response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
-    schema = response["content"]["application/json"]["schema"]
+    schema = response["content"]["application/json"].get("schema", {})
     return Draft202012Validator({**schema, "components": document["components"]})
 
 

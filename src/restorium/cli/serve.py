@@ -25,6 +25,7 @@ from restorium.cli.logs import configure_logs
 from restorium.em import app as em
 from restorium.flows.engine import Engine
 from restorium.native import app as native
+from restorium.reference import app as reference
 from restorium.settings import Settings
 from restorium.vocabulary.clock import Clock, SystemClock
 from restorium.vocabulary.roles import Role
@@ -74,8 +75,16 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
                 yield
 
         enterprise = em.create(engine)
+        pages = reference.create(
+            {"enterprise-manager": lambda: em.describe(engine), "native": native.describe}
+        )
         # Clients write the address with and without a slash at its end, and follow no redirect.
-        faces = [Route("/api", enterprise), Mount("/api", enterprise), Mount("/v1", native.create(engine))]
+        faces = [
+            Route("/api", enterprise),
+            Mount("/api", enterprise),
+            Mount("/v1", native.create(engine)),
+            Mount("/reference", pages),
+        ]
         _run(Starlette(routes=faces, lifespan=announced), listener, certificate, key)
         _log.info("stopping")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import structlog
@@ -36,11 +37,27 @@ _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 def create(engine: Engine) -> ASGIApp:
     """The application to serve at ``/api``: all declared entities, and the ROUTES of their modules besides."""
+    return _Face(engine, _router(engine))
+
+
+def describe(engine: Engine) -> dict[str, Any]:
+    """The face as an OpenAPI document, in the names of XML."""
+    return openapi.write(_router(engine).routes, as_json.pascal)
+
+
+def _router(engine: Engine) -> Router:
     modules = [
         importlib.import_module(f"{resources.__name__}.{module.name}")
         for module in pkgutil.iter_modules(resources.__path__)
     ]
-    return _Face(engine, [route for module in modules for route in getattr(module, "ROUTES", ())])
+    declared = [route for module in modules for route in getattr(module, "ROUTES", ())]
+    router = Router()
+    logon.add_routes(engine, router)
+    known = [*tasks.ROUTES, *querying.routes(), *reading.routes(), *declared]
+    router.add(map(reading.described, known))
+    naming = as_json.camel if engine.settings.em.json_camel_case else as_json.pascal
+    router.open(schema.served(router), openapi.served(router, naming))
+    return router
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +75,11 @@ class _Rendered:
 
 
 class _Face:
-    def __init__(self, engine: Engine, routes: Iterable[Route]) -> None:
+    def __init__(self, engine: Engine, router: Router) -> None:
         self._engine = engine
         self._origin = Origin(engine.settings.http, engine.settings.server_name)
         self._naming = as_json.camel if engine.settings.em.json_camel_case else as_json.pascal
-        self._router = Router()
-        logon.add_routes(engine, self._router)
-        known = [*tasks.ROUTES, *querying.routes(), *reading.routes(), *routes]
-        self._router.add(map(reading.described, known))
-        self._router.open(schema.served(self._router), openapi.served(self._router, self._naming))
+        self._router = router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {

@@ -74,6 +74,7 @@ def write(routes: Iterable[Route | OpenRoute], naming: Naming) -> dict[str, Any]
             "description": _ABOUT,
         },
         "servers": [{"url": "/api"}],
+        "externalDocs": {"description": "XML Schema", "url": "/api/schema.xsd"},
         "security": [{"session": []}],
         "paths": paths,
         "components": {
@@ -104,7 +105,7 @@ class _Writer:
         made: dict[str, Any] = {
             "operationId": re.sub(r"[^A-Za-z0-9]+", "_", f"{method}{path}").strip("_"),
             "tags": [path.strip("/").split("/")[0] or "root"],
-            "description": " ".join(_told(route) for route in routes),
+            "description": " ".join(filter(None, map(_told, routes))),
             "parameters": [*_ids(path), *self._parameters(routes)],
             "responses": self._responses(routes),
         }
@@ -176,7 +177,10 @@ class _Writer:
         if name not in self.schemas:
             self.schemas[name] = {}  # its place, for what holds one of its own kind
             self.schemas[name] = self._object(shape)
-        return {"$ref": f"#/components/schemas/{name}"}
+        reference: dict[str, Any] = {"$ref": f"#/components/schemas/{name}"}
+        if self.schemas[name].get("xml", {}).get("name", shape.name) != shape.name:
+            reference["xml"] = {"name": shape.name}
+        return reference
 
     def _object(self, shape: Shape) -> dict[str, Any]:
         properties: dict[str, Any] = {}
@@ -184,7 +188,7 @@ class _Writer:
         for child in shape.members:
             properties[self._naming(child.many or child.name)] = self._value(child, child.name in shape.nulls)
         if shape.text is not None:
-            properties[self._naming("Value")] = scalar(shape.text)
+            properties[self._naming("Value")] = {**scalar(shape.text), "x-text": True}
             required.append(self._naming("Value"))
         for child in shape.attributes:
             schema = self._value(child, child.name in shape.nulls)
@@ -278,6 +282,8 @@ class _Writer:
             schema = scalar(field.kind)
         else:
             schema = {"type": "string"}
+        if field == spec.text:
+            return {**schema, "x-text": True}
         if field in spec.attributes:
             return {**schema, "xml": {"attribute": True, "name": field.name}}
         return (
@@ -308,11 +314,14 @@ def _ids(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _told(route: Route | OpenRoute) -> str:
+    """What is not to be seen from parameters, roles and answers."""
     if isinstance(route, OpenRoute):
-        return "For anybody."
-    action = f"`action={route.action}`: " if route.action else ""
-    what = "" if route.gives else "not offered by this server; "
-    return f"{action}{what}for {', '.join(sorted(route.roles))}."
+        return "For anybody, logged on or not."
+    if route.gives:
+        return ""
+    return (
+        f"{f'action={route.action} is' if route.action else 'It is'} not offered, or there is never one here."
+    )
 
 
 def _link(link: LinkDeclaration) -> dict[str, str]:

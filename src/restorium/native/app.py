@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -55,12 +56,13 @@ def create(engine: Engine) -> Starlette:
 
 
 @cache
-def _description() -> bytes:
-    return msgspec.json.encode(openapi.write(_OPERATIONS))
+def describe() -> dict[str, Any]:
+    """The API as an OpenAPI document."""
+    return openapi.write(_OPERATIONS)
 
 
 async def _describe(_request: Request) -> Response:
-    return Response(_description(), media_type="application/json")
+    return Response(msgspec.json.encode(describe()), media_type="application/json")
 
 
 def _by_method(endpoints: Mapping[str, Endpoint]) -> Endpoint:

@@ -12,7 +12,7 @@ from restorium.em.call import Answer, Call
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Do, Down, Form, element, related, up
 from restorium.em.roles import ADMINISTRATORS, MONITORS
-from restorium.em.tasks import Started
+from restorium.em.tasks import STARTED, Started
 from restorium.em.values import uid
 from restorium.flows import backup
 from restorium.vocabulary.backups import JobType
@@ -37,7 +37,7 @@ class BackupJobSession(Entity, plural="BackupJobSessions", path="backupSessions"
         up("Job", "job", query=("JobUid", "JobName")),
         Alternate(),
         Down("taskSessions", "BackupTaskSession", column="job_session_id"),
-        Do("Stop", "POST", action="stop", roles=ADMINISTRATORS, run=_stop),
+        Do("Stop", "POST", action="stop", roles=ADMINISTRATORS, run=_stop, gives=STARTED),
         related("RestorePoint", "restore_point", only=Form.ENTITY),
     )
     nulls = ("FailureMessage",)
