@@ -501,13 +501,14 @@ def test_without_a_session_nothing_is_told_but_the_root(here: Site) -> None:
 
 
 def test_what_is_not_offered_says_so(client: EmClient, here: Site) -> None:
-    for path in (
-        f"/jobs/{here.ids['Job']}?action=sync",
-        f"/backupServers/{here.ids['BackupServer']}?action=veeamzip",
+    for method, path in (
+        ("POST", f"/jobs/{here.ids['Job']}?action=sync"),
+        ("POST", "/backupServers?action=create"),
+        ("DELETE", f"/backupServers/{here.ids['BackupServer']}"),
     ):
-        answer = client.post(path)
+        answer = client.request(method, path)
         assert answer.status == 501
-        assert path in answer.message
+        assert f"{method} {path.partition('?')[0]}" in answer.message
 
 
 # Tasks

@@ -25,6 +25,7 @@ CUT: dict[str, Listing] = {
     "restore points": points.restore_listing,
     "backup files": points.file_listing,
     "vm restore points": points.vm_listing,
+    "job sessions": job_sessions.listing,
     "task sessions": job_sessions.task_listing,
     "restore sessions": restore_sessions.listing,
     "vm names": vm_names.listing,
@@ -121,6 +122,7 @@ def test_what_holds_a_vm_is_seen_by_whoever_sees_the_vm(world: World) -> None:
     assert world.seen("backups", visible) == {"east"}
     assert world.seen("restore points", visible) == {"east@04:05:06"}, "not the point without this VM"
     assert world.seen("backup files", visible) == {"points/vm-2-040506"}
+    assert world.seen("job sessions", visible) == {"east@2031-02-03 04:05:06"}
 
 
 def test_a_changed_scope_counts_at_once(world: World) -> None:

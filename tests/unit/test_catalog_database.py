@@ -11,12 +11,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.exc import DBAPIError
 
-from restorium.catalog import servers, tables, workers
+from restorium.catalog import job_sessions, servers, tables, workers
 from restorium.catalog.database import Database
+from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Visibility
 from restorium.vocabulary.errors import DatabaseUnavailable, InvalidInput, Unsupported
+from restorium.vocabulary.restore import Caller
 from tests.support.clock import ManualClock
 from tests.support.databases import PostgresServer
+from tests.support.estate import add_host, add_job
 
 EVERYTHING = Visibility.everything()
 
@@ -212,3 +215,44 @@ def test_other_urls_are_refused(url: str, clock: ManualClock) -> None:
         Database.open(url, clock)
     assert "postgresql+psycopg://" in raised.value.hint
     assert "s3cret" not in raised.value.message
+
+
+def test_sessions_of_an_earlier_release_keep_their_tasks(database_url: str, clock: ManualClock) -> None:
+    """SQLite cannot drop a constraint: a migration makes the table anew, with everything that belongs to it."""
+    database = Database.open(database_url, clock)
+    with database.write() as connection:
+        vm = JobVm(add_host(connection).id, "vm-1", "one")
+        job = add_job(connection, [vm])
+        session = job_sessions.create(connection, job.id, Caller("jo"))
+    database.close()
+    engine = sa.create_engine(database_url)
+    before = set(_made(engine))
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE credentials"))
+        connection.execute(sa.text("DROP TABLE password_keys"))
+        triggers = "" if engine.dialect.name == "sqlite" else " CASCADE"
+        connection.execute(sa.text(f"ALTER TABLE backups DROP COLUMN delete_after{triggers}"))
+        for column in ("kind", "repository_id", "delete_after"):
+            connection.execute(sa.text(f"ALTER TABLE job_sessions DROP COLUMN {column}{triggers}"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0006'"))
+    again = Database.open(database_url, clock)
+    with again.read() as connection:
+        [task] = job_sessions.tasks(connection, session.id)
+        assert task.vm_name == "one"
+        assert job_sessions.get(connection, session.id).repository_id == job.repository_id
+    assert set(_made(engine)) == before
+    again.close()
+    engine.dispose()
+
+
+def _made(engine: sa.Engine) -> list[str]:
+    """Names of the indexes and triggers of job sessions."""
+    local = "SELECT name FROM sqlite_master WHERE tbl_name = 'job_sessions' AND type IN ('index', 'trigger')"
+    served = (
+        "SELECT indexname FROM pg_indexes WHERE tablename = 'job_sessions' UNION"
+        " SELECT trigger_name FROM information_schema.triggers WHERE event_object_table = 'job_sessions'"
+    )
+    with engine.connect() as connection:
+        return list(
+            connection.execute(sa.text(local if engine.dialect.name == "sqlite" else served)).scalars()
+        )

@@ -17,7 +17,7 @@ from lxml import etree
 from restorium.catalog import jobs, schedules
 from restorium.catalog.database import Database
 from restorium.catalog.listing import Row
-from restorium.flows import jobs as flows
+from restorium.flows import inventory
 from restorium.hosts.interface import VmInfo
 from restorium.vocabulary.retention import (
     Gfs,
@@ -506,7 +506,7 @@ def test_vms_are_included_and_removed(
     here: Site, client: EmClient, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = [VmInfo("vm-9", "nine", ())]
-    monkeypatch.setattr(flows, "list_vms", lambda _engine, _host_id: known)
+    monkeypatch.setattr(inventory, "list_vms", lambda _engine, _host_id: known)
     root = here.ids["HierarchyRoot"]
 
     def body(ref: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Backups: what one job keeps on one repository."""
+"""Backups: what one job keeps on one repository, and those that were made once, for no job."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from restorium.catalog.tables import backups, jobs, repositories, restore_points
 from restorium.catalog.types import constant
 from restorium.catalog.visibility import in_scope
 from restorium.vocabulary.backups import BackupType
+from restorium.vocabulary.hierarchy import Platform
 
 _KIND = "backup"
 
@@ -33,6 +34,21 @@ def ensure(connection: Connection, job_id: UUID) -> Row:
         "job_id": job_id,
         "repository_id": job.repository_id,
         "platform": job.platform,
+    }
+    return rows.add(connection, backups, _KIND, values)
+
+
+def ensure_one_time(connection: Connection, session: Row, platform: Platform) -> Row:
+    """The backup of a session of no job, made under the session's id and name if there is none."""
+    found = connection.execute(sa.select(backups).where(backups.c.id == session.id)).one_or_none()
+    if found is not None:
+        return found
+    values = {
+        "id": session.id,
+        "name": session.name,
+        "repository_id": session.repository_id,
+        "platform": platform,
+        "delete_after": session.delete_after,
     }
     return rows.add(connection, backups, _KIND, values)
 

@@ -1,8 +1,9 @@
-"""Job sessions: one run of a job each, and in it a task session for each VM."""
+"""Job sessions: one run of a job each, or a backup of no job, and in it a task session for each VM."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog import jobs as job_rows
 from restorium.catalog import rows, servers, sessions
+from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Listing, Row, columns_of, optional
 from restorium.catalog.sessions import add_event, events
 from restorium.catalog.surroundings import new_id, now
@@ -23,7 +25,8 @@ from restorium.catalog.tables import (
     vm_restore_points,
 )
 from restorium.catalog.visibility import in_scope
-from restorium.vocabulary.errors import Conflict
+from restorium.vocabulary.backups import JobType, RunKind
+from restorium.vocabulary.errors import Conflict, NotFound
 from restorium.vocabulary.restore import Caller
 from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessionState
 
@@ -33,6 +36,8 @@ __all__ = [
     "assign",
     "cancel_requested",
     "create",
+    "create_quick",
+    "create_zip",
     "end_task",
     "events",
     "get",
@@ -41,6 +46,7 @@ __all__ = [
     "record_task",
     "request_cancel",
     "running",
+    "sessions_in_scope",
     "start_task",
     "task_listing",
     "tasks",
@@ -48,6 +54,8 @@ __all__ = [
 ]
 
 _KIND = "job session"
+_ZIP = "VeeamZip"
+"""What stands for the job's name where there is no job."""
 
 
 def create(
@@ -58,35 +66,84 @@ def create(
     retry: only for the VMs that failed in the job's last session. attempt: of the schedule, if that asks.
     Raises NotFound, and Conflict while an earlier session of the job is unfinished or if there is nothing to retry.
     """
-    job = rows.locked(connection, jobs, "job", job_id)
-    if running(connection, job_id) is not None:
-        raise Conflict(f"job {job.name!r} is running already", hint="Wait until its session has stopped.")
+    job = _idle(connection, job_id)
     vms = job_rows.objects(connection, job_id)
     if retry:
         failed = _failed(connection, job_id)
         vms = [vm for vm in vms if (vm.host_id, vm.vm_ref) in failed]
         if not vms:
             raise Conflict(f"no VM failed in the last run of job {job.name!r}", hint="Start the job instead.")
+    values = {"kind": RunKind.JOB, "is_retry": retry, "attempt": attempt}
+    return _insert(connection, caller, vms, _of_job(job) | values)
+
+
+def create_quick(connection: Connection, job_id: UUID, host_id: UUID, vm_ref: str, caller: Caller) -> Row:
+    """A Starting session of a job for one of its VMs alone.
+
+    Raises NotFound, also if the job has no such VM, and Conflict while a session of the job is unfinished.
+    """
+    job = _idle(connection, job_id)
+    vms = [vm for vm in job_rows.objects(connection, job_id) if (vm.host_id, vm.vm_ref) == (host_id, vm_ref)]
+    if not vms:
+        raise NotFound(f"job {job.name!r} has no VM {vm_ref!r}")
+    return _insert(connection, caller, vms, _of_job(job) | {"kind": RunKind.QUICK_BACKUP})
+
+
+def create_zip(
+    connection: Connection,
+    repository_id: UUID,
+    vms: Sequence[JobVm],
+    caller: Caller,
+    *,
+    delete_after: datetime | None,
+) -> Row:
+    """A Starting session of no job. delete_after: when what it makes is to go; None: never."""
+    title = vms[0].vm_name if len(vms) == 1 else f"{len(vms)} VMs"
+    values = {
+        "name": f"{_ZIP} {title}",
+        "kind": RunKind.VEEAM_ZIP,
+        "job_type": JobType.BACKUP,
+        "repository_id": repository_id,
+        "delete_after": delete_after,
+    }
+    return _insert(connection, caller, vms, values)
+
+
+def _idle(connection: Connection, job_id: UUID) -> Row:
+    """A job, locked, that does not run. Raises NotFound, Conflict."""
+    job = rows.locked(connection, jobs, "job", job_id)
+    if running(connection, job_id) is not None:
+        raise Conflict(f"job {job.name!r} is running already", hint="Wait until its session has stopped.")
+    return job
+
+
+def _of_job(job: Row) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "job_id": job.id,
+        "job_type": job.job_type,
+        "repository_id": job.repository_id,
+    }
+
+
+def _insert(
+    connection: Connection, caller: Caller, vms: Sequence[Row | JobVm], values: dict[str, Any]
+) -> Row:
+    """``values``: the session's own, with the ``name`` that its moment is added to."""
     at = now(connection)
     session_id = new_id(connection)
-    row = connection.execute(
-        sa.insert(job_sessions)
-        .values(
-            id=session_id,
-            name=f"{job.name}@{at:%Y-%m-%d %H:%M:%S}",
-            job_id=job_id,
-            job_type=job.job_type,
-            created_at=at,
-            state=SessionState.STARTING,
-            result=SessionResult.NONE,
-            progress=0,
-            is_retry=retry,
-            attempt=attempt,
-            requested_by=caller.account,
-            cancel_requested=False,
-        )
-        .returning(*job_sessions.columns)
-    ).one()
+    complete = {
+        "id": session_id,
+        "created_at": at,
+        "state": SessionState.STARTING,
+        "result": SessionResult.NONE,
+        "progress": 0,
+        "is_retry": False,
+        "requested_by": caller.account,
+        "cancel_requested": False,
+    }
+    complete |= values | {"name": f"{values['name']}@{at:%Y-%m-%d %H:%M:%S}"}
+    row = connection.execute(sa.insert(job_sessions).values(complete).returning(*job_sessions.columns)).one()
     for vm in vms:
         connection.execute(
             sa.insert(task_sessions).values(
@@ -108,10 +165,10 @@ def create(
 
 
 def _failed(connection: Connection, job_id: UUID) -> set[tuple[UUID, str]]:
-    """Host and reference of the VMs that failed in the job's last session."""
+    """Host and reference of the VMs that failed in the job's last run."""
     last = (
         sa.select(job_sessions.c.id)
-        .where(job_sessions.c.job_id == job_id)
+        .where(job_sessions.c.job_id == job_id, job_sessions.c.kind == RunKind.JOB)
         .order_by(job_sessions.c.created_at.desc(), job_sessions.c.id.desc())
         .limit(1)
         .scalar_subquery()
@@ -247,22 +304,33 @@ def end_task(
     return closed.rowcount == 1
 
 
+_job_name = sa.type_coerce(sa.func.coalesce(jobs.c.name, sa.literal(_ZIP, sa.Text)), sa.Text)
+sessions_in_scope = sa.exists(
+    sa.select(sa.literal(1))
+    .select_from(task_sessions)
+    .where(
+        task_sessions.c.job_session_id == job_sessions.c.id,
+        in_scope(task_sessions.c.host_id, task_sessions.c.vm_ref),
+    )
+).correlate(job_sessions)
 listing = Listing(
     columns_of(job_sessions)
-    | {"job_name": jobs.c.name, "restore_point_name": optional(restore_points.c.name)}
+    | {"job_name": _job_name, "restore_point_name": optional(restore_points.c.name)}
     | servers.PARENT,
     servers.joined(
-        job_sessions.join(jobs, jobs.c.id == job_sessions.c.job_id).outerjoin(
+        job_sessions.outerjoin(jobs, jobs.c.id == job_sessions.c.job_id).outerjoin(
             restore_points, restore_points.c.id == job_sessions.c.restore_point_id
         )
     ),
+    cut=sessions_in_scope,
 )
+"""Seen by whoever may see one of the VMs in it."""
 task_listing = Listing(
     columns_of(task_sessions)
     | {
         "job_session_name": job_sessions.c.name,
         "job_id": job_sessions.c.job_id,
-        "job_name": jobs.c.name,
+        "job_name": _job_name,
         "platform": hosts.c.platform,
         "vm_restore_point_id": optional(vm_restore_points.c.id),
         "vm_restore_point_name": optional(vm_restore_points.c.name),
@@ -270,7 +338,7 @@ task_listing = Listing(
     | servers.PARENT,
     servers.joined(
         task_sessions.join(job_sessions, job_sessions.c.id == task_sessions.c.job_session_id)
-        .join(jobs, jobs.c.id == job_sessions.c.job_id)
+        .outerjoin(jobs, jobs.c.id == job_sessions.c.job_id)
         .join(hosts, hosts.c.id == task_sessions.c.host_id)
         .outerjoin(
             vm_restore_points,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,15 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of
 from restorium.catalog.surroundings import new_id
-from restorium.catalog.tables import job_objects, job_sessions, jobs, repositories
+from restorium.catalog.tables import (
+    backups,
+    job_objects,
+    job_sessions,
+    jobs,
+    repositories,
+    restore_points,
+    vm_restore_points,
+)
 from restorium.vocabulary.backups import JobType
 from restorium.vocabulary.errors import Conflict, NotFound
 from restorium.vocabulary.hierarchy import Platform
@@ -109,6 +117,18 @@ def remove_object(connection: Connection, job_id: UUID, object_id: UUID) -> None
     connection.execute(sa.delete(job_objects).where(job_objects.c.id == object_id))
 
 
+def rename_objects(connection: Connection, host_id: UUID, names: Mapping[str, str]) -> None:
+    """Note the names that a host now gives its VMs, by its references of them."""
+    found = sa.select(job_objects.c.vm_ref, job_objects.c.vm_name).where(job_objects.c.host_id == host_id)
+    for vm in connection.execute(found.distinct()).all():
+        if names.get(vm.vm_ref, vm.vm_name) != vm.vm_name:
+            connection.execute(
+                sa.update(job_objects)
+                .where(job_objects.c.host_id == host_id, job_objects.c.vm_ref == vm.vm_ref)
+                .values(vm_name=names[vm.vm_ref])
+            )
+
+
 def _insert(connection: Connection, job_id: UUID, vm: JobVm, position: int) -> Row:
     return connection.execute(
         sa.insert(job_objects)
@@ -134,6 +154,31 @@ def objects(connection: Connection, job_id: UUID) -> Sequence[Row]:
     return connection.execute(
         sa.select(job_objects).where(job_objects.c.job_id == job_id).order_by(job_objects.c.position)
     ).all()
+
+
+def latest_of(connection: Connection, host_id: UUID, vm_ref: str) -> UUID:
+    """The job that has the newest restore point of a VM, among those that include it.
+
+    Raises NotFound if none includes it, Conflict if none has backed it up.
+    """
+    including = sa.and_(job_objects.c.host_id == host_id, job_objects.c.vm_ref == vm_ref)
+    found = connection.execute(
+        sa.select(job_objects.c.job_id)
+        .join(backups, backups.c.job_id == job_objects.c.job_id)
+        .join(restore_points, restore_points.c.backup_id == backups.c.id)
+        .join(vm_restore_points, vm_restore_points.c.restore_point_id == restore_points.c.id)
+        .where(including, vm_restore_points.c.host_id == host_id, vm_restore_points.c.vm_ref == vm_ref)
+        .order_by(vm_restore_points.c.created_at.desc(), vm_restore_points.c.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if found is not None:
+        job_id: UUID = found
+        return job_id
+    if connection.execute(sa.select(job_objects.c.id).where(including)).first() is None:
+        raise NotFound(
+            f"no job backs up the VM {vm_ref!r}", hint="Include it in a job, or make a VeeamZip of it."
+        )
+    raise Conflict(f"no job has backed up the VM {vm_ref!r} yet", hint="Run a job that includes it first.")
 
 
 def list_all(connection: Connection) -> Sequence[Row]:

@@ -27,7 +27,7 @@ from restorium.catalog.prepared import Prepared
 from restorium.catalog.rows import Row
 from restorium.catalog.surroundings import places
 from restorium.catalog.types import Exact
-from restorium.catalog.visibility import ACCOUNT, Visibility
+from restorium.catalog.visibility import Visibility
 from restorium.vocabulary.errors import InvalidFilter
 
 __all__ = ["AllOf", "AnyOf", "Compare", "Filter", "Listing", "Order", "Row", "Visibility"]
@@ -132,7 +132,7 @@ class Listing:
         return self._cut is None or visible.account_id is None
 
     def _parameters(self, visible: Visibility) -> dict[str, Any]:
-        return {} if self._whole(visible) else {ACCOUNT.key: visible.account_id}
+        return {} if self._whole(visible) else dict(visible.parameters)
 
     def _conditions(self, where: Filter | None, visible: Visibility) -> list[sa.ColumnElement[bool]]:
         found = []

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from restorium.catalog.listing import Row
+from restorium.catalog.job_sessions import sessions_in_scope
+from restorium.catalog.listing import Row, Visibility
 from restorium.catalog.surroundings import now
 from restorium.catalog.tables import (
     backup_files,
@@ -105,8 +106,8 @@ def vms(connection: Connection) -> Vms:
     )
 
 
-def runs(connection: Connection) -> Runs:
-    """How the runs of the last day went."""
+def runs(connection: Connection, visible: Visibility) -> Runs:
+    """How the runs of the last day went; the longest is one of those that may be seen."""
     recent = job_sessions.c.created_at >= now(connection) - _STATISTICS
     results = dict.fromkeys(SessionResult, 0)
     for result, number in connection.execute(
@@ -114,13 +115,16 @@ def runs(connection: Connection) -> Runs:
     ):
         results[result] = number
     length = _microseconds(job_sessions.c.ended_at) - _microseconds(job_sessions.c.created_at)
-    longest = connection.execute(
+    ended = (
         sa.select(jobs.c.name, length.label("length"))
         .join(jobs, jobs.c.id == job_sessions.c.job_id)
         .where(recent, job_sessions.c.ended_at.is_not(None))
         .order_by(sa.desc("length"), job_sessions.c.id)
         .limit(1)
-    ).one_or_none()
+    )
+    if visible.account_id is not None:
+        ended = ended.where(sessions_in_scope)
+    longest = connection.execute(ended, visible.parameters).one_or_none()
     return Runs(
         _running(connection),
         _scheduled(connection),

@@ -37,7 +37,38 @@ def expire(connection: Connection, backup_id: UUID, retention: Retention, zone: 
     unfinished restore reads. Raises NotFound.
     """
     backup = rows.locked(connection, backups, "backup", backup_id)
-    found = _expired(connection, backup_id, retention, zone)[:_AT_ONCE]
+    return _remove(connection, backup, _expired(connection, backup_id, retention, zone)[:_AT_ONCE])
+
+
+def due(connection: Connection) -> Sequence[UUID]:
+    """Backups whose time is over, the oldest first."""
+    statement = sa.select(backups.c.id).where(backups.c.delete_after <= now(connection))
+    return connection.execute(statement.order_by(backups.c.delete_after, backups.c.id)).scalars().all()
+
+
+def expire_all(connection: Connection, backup_id: UUID) -> list[str]:
+    """Remove the restore points of a backup, except those that an unfinished restore reads; gives their names.
+
+    Some hundreds at once. Raises NotFound.
+    """
+    backup = rows.locked(connection, backups, "backup", backup_id)
+    statement = (
+        sa.select(restore_points.c.id, restore_points.c.name)
+        .where(restore_points.c.backup_id == backup_id, restore_points.c.id.not_in(_read_by_restores()))
+        .order_by(restore_points.c.created_at, restore_points.c.id)
+        .limit(_AT_ONCE)
+    )
+    return _remove(connection, backup, connection.execute(statement).all())
+
+
+def forget(connection: Connection, backup_id: UUID) -> None:
+    """Remove a backup that has no restore point any more; one that has stays."""
+    left = sa.select(restore_points.c.id).where(restore_points.c.backup_id == backup_id)
+    connection.execute(sa.delete(backups).where(backups.c.id == backup_id, sa.not_(left.exists())))
+
+
+def _remove(connection: Connection, backup: Row, found: Sequence[Any]) -> list[str]:
+    """``found``: what has the id and the name of a restore point each."""
     if not found:
         return []
     of_found = vm_restore_points.c.restore_point_id.in_([point.id for point in found])

@@ -18,6 +18,7 @@ from restorium.catalog import rows
 from restorium.catalog.listing import Row
 from restorium.catalog.surroundings import now
 from restorium.catalog.tables import job_sessions, jobs
+from restorium.vocabulary.backups import RunKind
 from restorium.vocabulary.errors import Cancelled, InvalidInput
 from restorium.vocabulary.schedule import Schedule
 from restorium.vocabulary.sessions import SessionResult
@@ -89,9 +90,9 @@ def claim(connection: Connection, job: Row) -> int | None:
 def run_ended(connection: Connection, session: Row) -> None:
     """After a run: set its retry if it is to have one, else the runs of the jobs that follow this one.
 
-    A run that was cancelled has neither.
+    A run that was cancelled has neither, nor has what is no run of all of a job.
     """
-    if session.reason_code == Cancelled.code:
+    if session.kind is not RunKind.JOB or session.reason_code == Cancelled.code:
         return
     job = rows.locked(connection, jobs, _KIND, session.job_id)
     if session.result is not SessionResult.SUCCESS and _retry(connection, job, session):

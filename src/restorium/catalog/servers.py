@@ -9,9 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from restorium import __version__
+from restorium.catalog.filters import storable
 from restorium.catalog.listing import Listing, Row, columns_of
 from restorium.catalog.surroundings import new_id
 from restorium.catalog.tables import backup_servers
+from restorium.vocabulary.errors import InvalidInput
 
 PARENT: dict[str, sa.ColumnElement[Any]] = {
     "backup_server_id": backup_servers.c.id,
@@ -20,6 +22,7 @@ PARENT: dict[str, sa.ColumnElement[Any]] = {
 """The columns by which every other listing names its backup server."""
 
 _DEFAULT_PORT = 9398
+_MOST_CHARACTERS = 1024
 
 
 def joined(source: sa.FromClause) -> sa.FromClause:
@@ -37,6 +40,16 @@ def ensure(connection: Connection) -> None:
 def describe(connection: Connection, *, name: str, port: int) -> None:
     """Record under which name and port this installation serves, and its version."""
     connection.execute(sa.update(backup_servers).values(name=name, port=port, version=__version__))
+
+
+def describe_as(connection: Connection, description: str) -> None:
+    """Set the description. Raises InvalidInput for what cannot be kept."""
+    if len(description) > _MOST_CHARACTERS or not storable(description):
+        raise InvalidInput(
+            "the description cannot be kept",
+            hint=f"Write up to {_MOST_CHARACTERS} characters, none of them NUL.",
+        )
+    connection.execute(sa.update(backup_servers).values(description=description))
 
 
 def get(connection: Connection) -> Row:

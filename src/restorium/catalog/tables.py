@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from restorium.catalog.text import folded
 from restorium.catalog.types import Guid, Instant, Ordered
-from restorium.vocabulary.backups import Algorithm, BackupFileType, JobType, PointType
+from restorium.vocabulary.backups import Algorithm, BackupFileType, JobType, PointType, RunKind
 from restorium.vocabulary.hierarchy import Platform
 from restorium.vocabulary.retention import RetainBy
 from restorium.vocabulary.sessions import (
@@ -134,9 +134,13 @@ backups = sa.Table(
     _ref("job_id", "jobs", nullable=True, on_delete="SET NULL"),
     _ref("repository_id", "repositories"),
     sa.Column("platform", Ordered(Platform), nullable=False),
+    sa.Column("delete_after", Instant),
     sa.Column("created_at", Instant, nullable=False),
 )
-"""What one job keeps on one repository."""
+"""What one job keeps on one repository, or a backup of no job, which bears the id of the session that made it.
+
+What has a ``delete_after`` goes after that moment with all that is in it.
+"""
 
 restore_points = sa.Table(
     "restore_points",
@@ -195,9 +199,12 @@ job_sessions = sa.Table(
     metadata,
     _id(),
     sa.Column("name", sa.Text, nullable=False),
-    _ref("job_id", "jobs", on_delete="CASCADE"),
+    _ref("job_id", "jobs", nullable=True, on_delete="CASCADE"),
     _ref("restore_point_id", "restore_points", nullable=True, on_delete="SET NULL"),
+    sa.Column("kind", Ordered(RunKind), nullable=False, server_default="0"),
     sa.Column("job_type", Ordered(JobType), nullable=False),
+    sa.Column("repository_id", Guid),
+    sa.Column("delete_after", Instant),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
     sa.Column("state", Ordered(SessionState), nullable=False),
@@ -216,7 +223,11 @@ job_sessions = sa.Table(
     sa.Index("ix_job_sessions_result", "result", "created_at", "id", "state"),
     sa.Index("ix_job_sessions_result_id", "result", "id"),
 )
-"""One run of a job. ``attempt``: 0 of a run by schedule, n of its nth retry, nothing of what somebody asked for."""
+"""One run of a job, or of none (``kind``). ``attempt``: 0 of a run by schedule, n of its nth retry, nothing of what
+somebody asked for.
+
+``repository_id`` is where it backs up to; ``delete_after`` becomes that of the backup that it makes.
+"""
 
 expired_manifests = sa.Table(
     "expired_manifests",
@@ -399,6 +410,28 @@ mounts = sa.Table(
 
 ``number`` counts from 1 in each logon session and restore point; 0 is a browse. They end with the logon session.
 """
+
+credentials = sa.Table(
+    "credentials",
+    metadata,
+    _id(),
+    sa.Column("username", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("secret", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)
+"""User names with passwords, which are sealed with the master key."""
+
+password_keys = sa.Table(
+    "password_keys",
+    metadata,
+    _id(),
+    sa.Column("hint", sa.Text, nullable=False),
+    sa.Column("secret", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("modified_at", Instant, nullable=False),
+)
+"""Passwords that backups may be encrypted with, sealed with the master key."""
 
 workers = sa.Table(
     "workers",

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from restorium.catalog.accounts import Account
 from restorium.catalog.tables import account_scopes
@@ -26,6 +27,11 @@ class Visibility:
     @classmethod
     def everything(cls) -> Visibility:
         return cls(None)
+
+    @property
+    def parameters(self) -> dict[str, UUID]:
+        """What a statement with a condition on the scope is to be run with; nothing where there is none."""
+        return {} if self.account_id is None else {ACCOUNT.key: self.account_id}
 
     @classmethod
     def of(cls, account: Account) -> Visibility:
@@ -50,3 +56,11 @@ def in_scope(host_id: sa.ColumnElement[Any], vm_ref: sa.ColumnElement[Any]) -> s
             sa.or_(account_scopes.c.vm_ref == "", account_scopes.c.vm_ref == vm_ref),
         )
     )
+
+
+def may_see(connection: Connection, visible: Visibility, host_id: UUID, vm_ref: str) -> bool:
+    """Whether that VM of that host is within the scope."""
+    if visible.account_id is None:
+        return True
+    named = in_scope(sa.literal(host_id, Guid), sa.literal(vm_ref, sa.Text))
+    return bool(connection.execute(sa.select(named), visible.parameters).scalar_one())

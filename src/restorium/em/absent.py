@@ -20,7 +20,7 @@ from restorium.em.documents import Resource
 from restorium.em.entity import Entity
 from restorium.em.members import Alternate, Do, Down, Queryable
 from restorium.em.parts import part
-from restorium.em.routing import Route
+from restorium.em.routing import Route, Serves
 from restorium.em.values import codec_of, uid
 from restorium.vocabulary.errors import Unsupported
 from restorium.vocabulary.roles import Role
@@ -61,6 +61,7 @@ def absent(
     body = {
         "__doc__": "There is none of these.",
         "__module__": __name__,
+        "absent": True,
         "roles": roles,
         "queriers": queriers,
         "rows": nothing.listing(typed),
@@ -69,7 +70,7 @@ def absent(
     }
     options = {"plural": plural, "path": path, "slot": slot, "queried": fields is not None}
     types.new_class(name, (Entity,), options, lambda namespace: namespace.update(body))
-    return () if make is None else (Route("POST", f"/{path}", make, refuse),)
+    return () if make is None else (Route("POST", f"/{path}", make, refuse, serves=Serves.REFUSAL),)
 
 
 def absent_part(name: str, plural: str, *, roles: frozenset[Role], fields: Fields) -> None:
@@ -78,9 +79,9 @@ def absent_part(name: str, plural: str, *, roles: frozenset[Role], fields: Field
     part(name, plural, roles=roles, fields=queried, rows=nothing.listing(typed), shown=_unseen)
 
 
-def refuse(call: Call) -> Answer:
+def refuse(call: Call, *, hint: str | None = None) -> Answer:
     """What is made by a request, and never here. Raises Unsupported."""
-    raise Unsupported(f"{call.request.method} {call.request.path} is not offered by this server")
+    raise Unsupported(f"{call.request.method} {call.request.path} is not offered by this server", hint=hint)
 
 
 def _unseen(_row: Row, _base: str) -> Resource:

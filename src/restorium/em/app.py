@@ -36,16 +36,17 @@ _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def create(engine: Engine) -> ASGIApp:
-    """The application to serve at ``/api``: all declared entities, and the ROUTES of their modules besides."""
-    return _Face(engine, _router(engine))
+    """The application to serve at ``/api``."""
+    return _Face(engine, routed(engine))
 
 
 def describe(engine: Engine) -> dict[str, Any]:
     """The face as an OpenAPI document, in the names of XML."""
-    return openapi.write(_router(engine).routes, as_json.pascal)
+    return openapi.write(routed(engine).routes, as_json.pascal)
 
 
-def _router(engine: Engine) -> Router:
+def routed(engine: Engine) -> Router:
+    """All routes: those of all declared entities, and the ROUTES of their modules besides."""
     modules = [
         importlib.import_module(f"{resources.__name__}.{module.name}")
         for module in pkgutil.iter_modules(resources.__path__)

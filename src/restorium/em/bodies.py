@@ -27,7 +27,8 @@ _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 class Spec:
     """An element with children, of any name where ``name`` is empty. one_of: it has exactly one of them.
 
-    attributes: those that it may have. text: what it holds beside attributes, by its name in JSON.
+    attributes: those that it may have. text: what it holds beside attributes, by its name in JSON. type: its name among
+    the schema's types, if that does not follow from ``name``.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Spec:
     one_of: bool = False
     attributes: tuple[Field, ...] = ()
     text: Field | None = None
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Field:
     Spec reads its children; None reads over whatever it holds, where clients send back what they were given.
 
     many: the name of the list that it is in JSON, if the element may stand any number of times. Its value is a list
-    then, and in JSON a Spec of nothing else may also be the list itself.
+    then, and in JSON a Spec of nothing else may also be the list itself. Of a field of its own name, JSON may have one
+    value instead of a list.
     """
 
     name: str
@@ -161,6 +164,8 @@ def _object(found: Any, spec: Spec) -> Values:
             raise InvalidInput(f"{field.name} stands twice in {spec.name}")
         if value is None or field.kind is None:
             continue
+        if field.many == field.name and not isinstance(value, list):
+            value = [value]
         if field.many is not None and not isinstance(value, list):
             raise InvalidInput(f"{field.many} in {spec.name} is not a list")
         for each in value if field.many is not None else [value]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from restorium.catalog.listing import AnyOf
 from restorium.em.call import Answer, Call
 from restorium.em.documents import Link
 from restorium.em.entity import Entity, entity
 from restorium.em.reading import listed, row_of
-from restorium.em.routing import Route
+from restorium.em.routing import Route, Serves
 from restorium.em.shapes import Gives, Shape, addressed
-from restorium.vocabulary.errors import NotFound
 from restorium.vocabulary.roles import Role
 
 _NONE = AnyOf(())
@@ -20,7 +19,14 @@ _NONE = AnyOf(())
 
 def empty(path: str, target: str, roles: frozenset[Role]) -> Route:
     """A list of a kind of entities that are never of this sort, such as backups of agents."""
-    return Route("GET", f"/{path}", roles, lambda call: listed(entity(target), call, _NONE), lists=target)
+    return Route(
+        "GET",
+        f"/{path}",
+        roles,
+        lambda call: listed(entity(target), call, _NONE),
+        lists=target,
+        serves=Serves.NOTHING,
+    )
 
 
 def empty_below(parent: type[Entity], path: str, target: str, roles: frozenset[Role]) -> Route:
@@ -30,18 +36,7 @@ def empty_below(parent: type[Entity], path: str, target: str, roles: frozenset[R
         _check(call, parent)
         return listed(entity(target), call, _NONE)
 
-    return Route("GET", f"/{parent.path}/{{ID}}/{path}", roles, serve, lists=target)
-
-
-def missing(parent: type[Entity], path: str, methods: Mapping[str, frozenset[Role]]) -> Iterator[Route]:
-    """A part of entities of a kind that none of them ever has: 404, by method for who may use it."""
-
-    def serve(call: Call) -> Answer:
-        _check(call, parent)
-        raise NotFound(f"there is no {call.request.path}")
-
-    for method, roles in methods.items():
-        yield Route(method, f"/{parent.path}/{{ID}}/{path}", roles, serve)
+    return Route("GET", f"/{parent.path}/{{ID}}/{path}", roles, serve, lists=target, serves=Serves.NOTHING)
 
 
 def service(

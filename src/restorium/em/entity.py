@@ -47,6 +47,10 @@ class Entity:
     named: whether its id is a name and no GUID. naming: what Name is, and its field in the query service.
     within: the column of the id that stands for ``{ID}`` in the path, that of what one lies below; such a kind has no
     list of its own. The class's annotated members are its elements, in the order in which they are written.
+    vm_bound: whether it has VmDisplayName. queried: whether the query service knows it. absent: whether there is never
+    one. roles: who may read it. queriers: who may query it, if not those. rows: where it is read from. nulls: members
+    that its JSON has as null.
+    The class's annotated members are its elements, in the order in which they are written.
     """
 
     type: ClassVar[str]
@@ -58,6 +62,7 @@ class Entity:
     within: ClassVar[str | None]
     named: ClassVar[bool]
     naming: ClassVar[Queryable] = Queryable("Name", "name", TEXT)
+    absent: ClassVar[bool] = False
     roles: ClassVar[frozenset[Role]] = EVERYONE
     queriers: ClassVar[frozenset[Role] | None] = None
     rows: ClassVar[Listing]

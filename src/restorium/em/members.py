@@ -168,8 +168,9 @@ Action = Callable[["Call", Any], "Answer"]
 class Do:
     """A link to something that can be done: a method on ``<entity><path>``, with ``?action=`` if there is one.
 
-    run: what does it; None where this server does not offer it and says so. gives: what it answers besides errors.
-    body: that of its requests, ``call.body`` to what does it. named: whether the link has the entity's name.
+    run: what does it; None where this server does not offer it and says so, with the ``hint``. gives: what it answers
+    besides errors. body: that of its requests, ``call.body`` to what does it. named: whether the link has the entity's
+    name.
     """
 
     rel: str
@@ -182,6 +183,7 @@ class Do:
     run: Action | None = None
     gives: tuple[Gives, ...] = ()
     body: Spec | None = None
+    hint: str | None = None
 
 
 LinkDeclaration = Alternate | To | Down | Do

@@ -16,7 +16,7 @@ from restorium.em.entity import Entity, entities, entity
 from restorium.em.members import Do, Down, Form
 from restorium.em.paging import PARAMETERS, order_of, page_of, paging_info
 from restorium.em.parts import parts
-from restorium.em.routing import Handler, Parameter, Route
+from restorium.em.routing import Handler, Parameter, Route, Serves
 from restorium.em.shapes import REFERENCE, REFERENCES, Gives, Listed
 from restorium.em.values import one_of
 from restorium.vocabulary.errors import NotFound, Unsupported
@@ -42,8 +42,9 @@ def routes() -> Iterator[Route]:
     """The routes that follow from the declarations."""
     for kind in entities():
         path = f"/{kind.path}"
+        serves = Serves.NOTHING if kind.absent else Serves.CONTENT
         if kind.within is None:
-            yield Route("GET", path, kind.roles, partial(listed, kind), lists=kind.type)
+            yield Route("GET", path, kind.roles, partial(listed, kind), lists=kind.type, serves=serves)
         yield Route(
             "GET",
             f"{path}/{{ID}}",
@@ -52,11 +53,14 @@ def routes() -> Iterator[Route]:
             brief=True,
             gives=(Gives(200, ENTITY_REFERENCE), Gives(200, kind.shape)),
             parameters=(FORMAT,),
+            serves=serves,
         )
         for down in kind.lists():
             roles = down.roles if down.roles is not None else _both(kind, down)
-            yield _list_below(kind, down, f"{path}/{{ID}}/{down.path}", roles)
+            below = _list_below(kind, down, f"{path}/{{ID}}/{down.path}", roles)
+            yield replace(below, serves=Serves.NOTHING if kind.absent or _is_empty(down) else Serves.CONTENT)
         for do in kind.operations():
+            refused = Serves.NOTHING if kind.absent else Serves.REFUSAL
             yield Route(
                 do.method,
                 f"{path}/{{ID}}{do.path}",
@@ -65,6 +69,7 @@ def routes() -> Iterator[Route]:
                 do.action,
                 gives=do.gives,
                 body=do.body,
+                serves=refused if do.run is None else Serves.CONTENT,
             )
 
 
@@ -164,6 +169,10 @@ def _list_below(kind: type[Entity], down: Down, path: str, roles: frozenset[Role
     return Route("GET", path, roles, _below(kind, down), gives=tuple(gives), parameters=(FORMAT,))
 
 
+def _is_empty(down: Down) -> bool:
+    return down.serve is None and (down.target is None or entity(down.target).absent)
+
+
 def _empty(down: Down) -> Listed:
     """The list of what there is none of, as it is declared where it can be queried."""
     declared = [each.list_shape for each in entities()] + [each.list_shape for each in parts()]
@@ -195,7 +204,7 @@ def _act(kind: type[Entity], do: Do, call: Call) -> Answer:
         row = row_of(call, kind, connection)
     if do.run is None:
         asked = f"{do.method} {call.request.path}" + (f"?action={do.action}" if do.action else "")
-        raise Unsupported(f"{asked} is not offered by this server")
+        raise Unsupported(f"{asked} is not offered by this server", hint=do.hint)
     return do.run(call, row)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 
 from restorium.em.bodies import Spec
 from restorium.em.call import Answer, Call, Request
@@ -27,6 +28,14 @@ class Parameter:
     required: bool = False
 
 
+class Serves(Enum):
+    """What a route leads to: something that there may be, what there is never anything of, or a refusal (501)."""
+
+    CONTENT = "content"
+    NOTHING = "nothing"
+    REFUSAL = "refusal"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """``path`` is below ``/api``, with ``{ID}`` where an id stands. roles: of which the caller needs one.
@@ -48,6 +57,7 @@ class Route:
     body: Spec | None = None
     parameters: tuple[Parameter, ...] = ()
     lists: str | None = None
+    serves: Serves = Serves.CONTENT
 
 
 @dataclass(frozen=True, slots=True)

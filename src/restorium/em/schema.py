@@ -140,7 +140,7 @@ class _Schema:
         return f"em:{name}"
 
     def _body(self, spec: Spec) -> str:
-        name = f"{(spec.name or _NAMELESS).removesuffix('Spec')}SpecType"
+        name = spec.type or f"{(spec.name or _NAMELESS).removesuffix('Spec')}SpecType"
         if not self._is_new(name, spec):
             return f"em:{name}"
         made = _add(self._root, "complexType", name=name)

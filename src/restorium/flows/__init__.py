@@ -18,5 +18,6 @@ the engine.
 """
 
 import restorium.flows.backup
+import restorium.flows.expiry
 import restorium.flows.restore
 import restorium.flows.schedule  # noqa: F401

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from restorium.catalog import backups, job_sessions, jobs, points, repositories
+from restorium.catalog import backups, hosts, job_sessions, jobs, points, repositories
 from restorium.catalog.points import NewVmPoint
+from restorium.flows import repositories as repository_flows
 from restorium.flows.capturing import Captured, Capturing, PlannedVm
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
@@ -78,13 +79,20 @@ class BackingUp:
             return None
         restore_point_id = uuid5(self._session_id, "restore point")
         with self._engine.database.write() as connection:
-            job = jobs.get(connection, job_sessions.get(connection, self._session_id).job_id)
-            url = repositories.get(connection, job.repository_id).url
+            session = job_sessions.get(connection, self._session_id)
+            if session.job_id is None:
+                platform = hosts.get(connection, self.vms[0].host_id).platform
+                backup, title = backups.ensure_one_time(connection, session, platform), session.name
+            else:
+                backup = backups.ensure(connection, session.job_id)
+                job = jobs.get(connection, session.job_id)
+                title = f"{job.name}@{self._moment:%Y-%m-%d %H:%M:%S}"
+            url = repositories.get(connection, session.repository_id).url
             points.record(
                 connection,
                 restore_point_id=restore_point_id,
-                backup_id=backups.ensure(connection, job.id).id,
-                name=f"{job.name}@{self._moment:%Y-%m-%d %H:%M:%S}",
+                backup_id=backup.id,
+                name=title,
                 created_at=self._moment,
                 vms=[self._vm_point(each, url) for each in captured],
             )
@@ -93,21 +101,13 @@ class BackingUp:
     def record_usage(self) -> None:
         """Note what the repository now takes. That it cannot be told changes nothing about the run."""
         with self._engine.database.read() as connection:
-            job = jobs.get(connection, job_sessions.get(connection, self._session_id).job_id)
+            repository_id = job_sessions.get(connection, self._session_id).repository_id
         try:
-            usage = self._engine.vault(job.repository_id).usage()
+            repository_flows.record_usage(self._engine, repository_id)
         except VaultError as error:
             told = f"The repository's room could not be read: {error.message}"
             with self._engine.database.write() as connection:
                 job_sessions.add_event(connection, self._session_id, "warning", told)
-            return
-        with self._engine.database.write() as connection:
-            repositories.record_usage(
-                connection,
-                job.repository_id,
-                capacity_bytes=usage.capacity_bytes,
-                free_bytes=usage.free_bytes,
-            )
 
     def _vm_point(self, captured: Captured, repository_url: str) -> NewVmPoint:
         vm = next(each for each in self.vms if str(each.task_id) == captured["task_id"])

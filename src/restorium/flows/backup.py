@@ -7,22 +7,25 @@ through.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import job_sessions, jobs, schedules
+from restorium.catalog import job_sessions, jobs, repositories, schedules
 from restorium.catalog.listing import Row
 from restorium.flows import retention
 from restorium.flows.backing_up import BackingUp, plan
 from restorium.flows.capturing import Captured
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
+from restorium.flows.inventory import known
 from restorium.flows.sessions import CANCELLED, Outcome, SessionFlows
 from restorium.vocabulary.errors import Conflict
 from restorium.vocabulary.restore import Caller
+from restorium.vocabulary.retention import KeepFor
 from restorium.vocabulary.sessions import SessionResult, SessionState
 
 SCHEDULE = Caller("the schedule")
@@ -59,6 +62,45 @@ def start_due(engine: Engine, job: Row) -> UUID | None:
                 told = f"The run due at {job.next_run:%Y-%m-%d %H:%M} UTC was left out: {refusal.message}."
                 job_sessions.add_event(connection, unfinished.id, "warning", told)
             return None
+    return _sessions.begin(engine, session)
+
+
+def start_quick(engine: Engine, host_id: UUID, vm_ref: str, caller: Caller) -> UUID:
+    """Add a point of one VM to what a job has of it; gives the id of the session.
+
+    Of several jobs, to that with the newest point. Raises NotFound if no job includes the VM, and Conflict if none has
+    backed it up yet or that job is running.
+    """
+    with engine.database.write() as connection:
+        job_id = jobs.latest_of(connection, host_id, vm_ref)
+        session = job_sessions.create_quick(connection, job_id, host_id, vm_ref, caller)
+    return _sessions.begin(engine, session)
+
+
+def start_zip(
+    engine: Engine,
+    repository_id: UUID,
+    vms: Sequence[tuple[UUID, str]],
+    caller: Caller,
+    *,
+    keep: KeepFor = KeepFor.NEVER,
+    notes: Sequence[str] = (),
+) -> UUID:
+    """Back up VMs whole, once and for no job; gives the id of the session.
+
+    vms: each a host's id and that host's own name of the VM. keep: after which the backup is removed.
+    notes: what its events are to say besides.
+    Raises InvalidInput for no VM or one that is named twice, NotFound, VmNotFound, HostError.
+    """
+    with engine.database.read() as connection:
+        repositories.get(connection, repository_id)
+    named = known(engine, vms)
+    with engine.database.write() as connection:
+        session = job_sessions.create_zip(
+            connection, repository_id, named, caller, delete_after=keep.until(engine.clock.now())
+        )
+        for note in notes:
+            job_sessions.add_event(connection, session.id, "info", note)
     return _sessions.begin(engine, session)
 
 
@@ -102,8 +144,8 @@ def _outcome(failures: list[tuple[str, StepFailed]], *, made: UUID | None) -> Ou
     return Outcome(result, first.code, reason, first.hint, made)
 
 
-def _repository_of(connection: Connection, session: Row) -> UUID:
-    repository_id: UUID = jobs.get(connection, session.job_id).repository_id
+def _repository_of(_connection: Connection, session: Row) -> UUID:
+    repository_id: UUID = session.repository_id
     return repository_id
 
 

@@ -61,8 +61,9 @@ class Capturing:
         self._vm = vm
         with engine.database.write() as connection:
             session = job_sessions.get(connection, session_id)
-            self._backup = backups.ensure(connection, session.job_id)
-        self._vault: Vault = engine.vault(self._backup.repository_id)
+            job_id = session.job_id
+            self._backup = None if job_id is None else backups.ensure(connection, job_id)
+        self._vault: Vault = engine.vault(session.repository_id)
 
     def capture(self) -> Captured:
         """What an earlier attempt committed, or what the VM's disks hold now.
@@ -123,7 +124,9 @@ class Capturing:
         return None
 
     def _parents(self) -> dict[str, DiskRecord]:
-        """The disks of the VM's newest point by key, on which this one builds; none before the first."""
+        """The disks of the VM's newest point of the job by key, on which this one builds; none before the first."""
+        if self._backup is None:
+            return {}
         with self._engine.database.read() as connection:
             latest = points.latest(connection, self._backup.id, self._vm.host_id, self._vm.ref)
         if latest is None:

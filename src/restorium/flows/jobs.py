@@ -9,8 +9,8 @@ from uuid import UUID
 from restorium.catalog import hosts, jobs, repositories, schedules
 from restorium.catalog.jobs import JobVm
 from restorium.flows.engine import Engine
-from restorium.flows.inventory import list_vms
-from restorium.vocabulary.errors import InvalidInput, VmNotFound
+from restorium.flows.inventory import known
+from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.retention import Retention
 from restorium.vocabulary.schedule import Schedule
 
@@ -40,21 +40,10 @@ def add(engine: Engine, name: str, repository_id: UUID, vms: Sequence[tuple[UUID
     """
     if not vms:
         raise InvalidInput("a job needs at least one VM", hint="Name the VMs to back up.")
-    twice = {ref for host_id, ref in vms if list(vms).count((host_id, ref)) > 1}
-    if twice:
-        raise InvalidInput(f"named more than once: {', '.join(sorted(twice))}", hint="Name each VM once.")
     with engine.database.read() as connection:
         repositories.get(connection, repository_id)
         platform = hosts.get(connection, vms[0][0]).platform
-    known = {
-        (host_id, vm.ref): vm.name
-        for host_id in {host_id for host_id, _ in vms}
-        for vm in list_vms(engine, host_id)
-    }
-    for host_id, ref in vms:
-        if (host_id, ref) not in known:
-            raise VmNotFound(f"host {host_id} has no VM {ref!r}")
-    named = [JobVm(host_id, ref, known[host_id, ref]) for host_id, ref in vms]
+    named = known(engine, vms)
     with engine.database.write() as connection:
         row = jobs.add(connection, name=name, repository_id=repository_id, platform=platform, vms=named)
     job_id: UUID = row.id
@@ -124,11 +113,9 @@ def add_vm(engine: Engine, job_id: UUID, host_id: UUID, ref: str) -> UUID:
     with engine.database.read() as connection:
         jobs.get(connection, job_id)
         hosts.get(connection, host_id)
-    found = [vm for vm in list_vms(engine, host_id) if vm.ref == ref]
-    if not found:
-        raise VmNotFound(f"host {host_id} has no VM {ref!r}")
+    [vm] = known(engine, [(host_id, ref)])
     with engine.database.write() as connection:
-        made_id: UUID = jobs.add_object(connection, job_id, JobVm(host_id, ref, found[0].name)).id
+        made_id: UUID = jobs.add_object(connection, job_id, vm).id
     return made_id
 
 

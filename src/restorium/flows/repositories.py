@@ -1,4 +1,4 @@
-"""Adding repositories, and removing them."""
+"""Adding repositories, removing them, and what room they have."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ def remove(engine: Engine, repository_id: UUID) -> None:
     with engine.database.write() as connection:
         rows.remove(connection, repository_id)
     engine.forget_vault(repository_id)
+
+
+def record_usage(engine: Engine, repository_id: UUID) -> None:
+    """Note what room the repository's storage has now. Raises NotFound and the vault's errors."""
+    usage = engine.vault(repository_id).usage()
+    with engine.database.write() as connection:
+        rows.record_usage(
+            connection, repository_id, capacity_bytes=usage.capacity_bytes, free_bytes=usage.free_bytes
+        )
 
 
 def _open_or_create(engine: Engine, url: str, key: Key, quota_bytes: int | None) -> Vault:

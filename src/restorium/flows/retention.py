@@ -20,7 +20,10 @@ def apply(engine: Engine, session_id: UUID) -> None:
     May run any number of times. That a repository does not answer is told and made up for after the next run.
     """
     with engine.database.write() as connection:
-        job = jobs.get(connection, job_sessions.get(connection, session_id).job_id)
+        job_id = job_sessions.get(connection, session_id).job_id
+        if job_id is None:
+            return
+        job = jobs.get(connection, job_id)
         backup = backups.ensure(connection, job.id)
     policy, schedule = jobs.retention_of(job), schedules.of(job)
     zone = zone_of(schedule.zone) if schedule else UTC
@@ -32,14 +35,15 @@ def apply(engine: Engine, session_id: UUID) -> None:
             told = f"Retention removed {len(gone)} restore points: {', '.join(gone)}."
             job_sessions.add_event(connection, session_id, "info", told)
     try:
-        _remove_manifests(engine, job.repository_id)
+        remove_manifests(engine, job.repository_id)
     except VaultError as error:
         told = f"Expired restore points could not be removed from the repository: {error.message}"
         with engine.database.write() as connection:
             job_sessions.add_event(connection, session_id, "warning", told)
 
 
-def _remove_manifests(engine: Engine, repository_id: UUID) -> None:
+def remove_manifests(engine: Engine, repository_id: UUID) -> None:
+    """Remove the manifests that nothing in the catalog names any more. Raises VaultError."""
     with engine.database.read() as connection:
         left = retention.manifests_left(connection, repository_id)
     for name in left:

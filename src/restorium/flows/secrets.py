@@ -1,4 +1,4 @@
-"""Repository keys at rest: sealed with the master key, so that a copy of the database opens nothing."""
+"""Secrets at rest, repository keys among them: sealed with the master key, so a copy of the database opens none."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class SecretBox:
         """
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.bytes)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the latter for what is too short to have been sealed
             raise WrongKey(
-                f"the key of repository {owner} cannot be opened with {self._path}",
+                f"the secret of {owner} cannot be opened with {self._path}",
                 hint=f"Put back the {self._path.name} that belongs to this database.",
             ) from None
 

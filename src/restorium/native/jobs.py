@@ -22,6 +22,7 @@ from restorium.native.retention import shown as shown_retention
 from restorium.native.roles import ADMINISTRATORS, MONITORS
 from restorium.native.schedules import Schedule
 from restorium.native.schedules import shown as shown_schedule
+from restorium.vocabulary.backups import RunKind
 from restorium.vocabulary.errors import NotFound
 from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessionState
 
@@ -87,11 +88,12 @@ class VmSession(msgspec.Struct):
 
 
 class JobSessionSummary(msgspec.Struct, kw_only=True):
-    """One run of a job in a list. ``progress`` is 0 to 100."""
+    """One run of a job, or a backup of no job, in a list. ``progress`` is 0 to 100."""
 
     id: UUID
     name: str
-    job_id: UUID
+    kind: RunKind
+    job_id: UUID | None
     job_name: str
     state: SessionState
     result: SessionResult
@@ -102,7 +104,7 @@ class JobSessionSummary(msgspec.Struct, kw_only=True):
 
 
 class JobSession(JobSessionSummary, kw_only=True):
-    """One run of a job with all that is known of it."""
+    """One run of a job with all that is known of it: to whom may see all of its VMs, ``reason`` and ``events`` too."""
 
     reason: Reason | None
     vms: list[VmSession]
@@ -216,11 +218,12 @@ def _session(call: Call, session_id: UUID) -> JobSession:
         vms = job_sessions.task_listing.page(
             connection, where=Compare("job_session_id", "==", session_id), visible=call.visible
         )
-        events = job_sessions.events(connection, session_id)
+        whole = len(vms) == len(job_sessions.tasks(connection, session_id))
+        events = job_sessions.events(connection, session_id) if whole else ()
     summary = msgspec.structs.asdict(show(row, JobSessionSummary))
     return JobSession(
         **summary,
-        reason=reason_of(row),
+        reason=reason_of(row) if whole else None,
         vms=[show(vm, VmSession) for vm in vms],
         events=[show(event, Event) for event in events],
     )

@@ -12,6 +12,14 @@ class JobType(StrEnum):
     REPLICA = "Replica"
 
 
+class RunKind(StrEnum):
+    """What a job session is: a run of a job, one VM of a job by itself, or a backup that belongs to no job."""
+
+    JOB = "Job"
+    QUICK_BACKUP = "QuickBackup"
+    VEEAM_ZIP = "VeeamZip"
+
+
 class Algorithm(StrEnum):
     """How a restore point came to be."""
 

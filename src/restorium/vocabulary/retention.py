@@ -10,7 +10,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from restorium.vocabulary.errors import InvalidInput
@@ -205,3 +205,50 @@ def _later(moment: datetime, months: int) -> datetime:
 def _check(number: int, what: str) -> None:
     if not 1 <= number <= _MOST_PERIODS:
         raise InvalidInput(f"points cannot be kept for {number} {what}", hint=f"Write 1 to {_MOST_PERIODS}.")
+
+
+class KeepFor(StrEnum):
+    """When a backup of no job is to be removed, by the interface's names; Never: it stays."""
+
+    NEVER = "Never"
+    TONIGHT = "Tonight"
+    TOMORROW_NIGHT = "TomorrowNight"
+    IN_3_DAYS = "In3days"
+    IN_1_WEEK = "In1Week"
+    IN_2_WEEKS = "In2Weeks"
+    IN_1_MONTH = "In1Month"
+    IN_3_MONTHS = "In3Months"
+    IN_6_MONTHS = "In6Months"
+    IN_1_YEAR = "In1Year"
+    IN_2_YEARS = "In2Years"
+    IN_3_YEARS = "In3Years"
+    IN_5_YEARS = "In5Years"
+    IN_7_YEARS = "In7Years"
+
+    def until(self, made_at: datetime) -> datetime | None:
+        """The moment from which a backup made then may go; None: never.
+
+        A night is the next midnight of UTC, or the one after it. Months end on their last day where they are shorter.
+        """
+        at = made_at.astimezone(UTC)
+        if self in _NIGHTS:
+            return at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=_NIGHTS[self])
+        if self in _DAYS:
+            return at + timedelta(days=_DAYS[self])
+        if self in _MONTHS:
+            return _later(at, _MONTHS[self])
+        return None
+
+
+_NIGHTS = {KeepFor.TONIGHT: 1, KeepFor.TOMORROW_NIGHT: 2}
+_DAYS = {KeepFor.IN_3_DAYS: 3, KeepFor.IN_1_WEEK: 7, KeepFor.IN_2_WEEKS: 14}
+_MONTHS = {
+    KeepFor.IN_1_MONTH: 1,
+    KeepFor.IN_3_MONTHS: 3,
+    KeepFor.IN_6_MONTHS: 6,
+    KeepFor.IN_1_YEAR: 12,
+    KeepFor.IN_2_YEARS: 24,
+    KeepFor.IN_3_YEARS: 36,
+    KeepFor.IN_5_YEARS: 60,
+    KeepFor.IN_7_YEARS: 84,
+}

@@ -42,7 +42,7 @@ class BackupJobSession(Entity, plural="BackupJobSessions", path="backupSessions"
     )
     nulls = ("FailureMessage",)
 
-    job_id: UUID = element("JobUid", codec=uid("Job"))
+    job_id: UUID | None = element("JobUid", codec=uid("Job"))
     job_name: str = element("JobName")
     job_type: JobType = element("JobType", query="JobType")
     created_at: datetime = element("CreationTimeUTC", query="CreationTime")

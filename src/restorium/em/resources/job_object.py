@@ -13,7 +13,7 @@ from restorium.em.documents import Link, Resource
 from restorium.em.entity import entity
 from restorium.em.reading import row_of
 from restorium.em.roles import ADMINISTRATORS
-from restorium.em.routing import Handler, Route
+from restorium.em.routing import Handler, Route, Serves
 from restorium.em.shapes import Child, Gives, Listed, Shape, addressed
 from restorium.em.tasks import STARTED, Started
 from restorium.em.values import GUID, TEXT
@@ -141,11 +141,21 @@ _LINKED = {
 ROUTES = (
     Route("GET", f"{_JOB}/includes/{{ID}}", ADMINISTRATORS, _one, gives=(Gives(200, OBJECT),)),
     Route("DELETE", f"{_JOB}/includes/{{ID}}", ADMINISTRATORS, _remove, gives=STARTED),
-    Route("POST", _JOB, ADMINISTRATORS, _refuse, "sync"),
+    Route("POST", _JOB, ADMINISTRATORS, _refuse, "sync", serves=Serves.REFUSAL),
     *(
-        Route("GET", f"{_JOB}/{path}", ADMINISTRATORS, _nothing(listed), gives=(Gives(200, listed),))
+        Route(
+            "GET",
+            f"{_JOB}/{path}",
+            ADMINISTRATORS,
+            _nothing(listed),
+            gives=(Gives(200, listed),),
+            serves=Serves.NOTHING,
+        )
         for path, listed in _LINKED.items()
     ),
-    *(Route("POST", f"{_JOB}/{path}", ADMINISTRATORS, _refuse) for path in _LINKED),
-    *(Route("DELETE", f"{_JOB}/{path}/{{ID}}", ADMINISTRATORS, _refuse) for path in _LINKED),
+    *(Route("POST", f"{_JOB}/{path}", ADMINISTRATORS, _refuse, serves=Serves.REFUSAL) for path in _LINKED),
+    *(
+        Route("DELETE", f"{_JOB}/{path}/{{ID}}", ADMINISTRATORS, _refuse, serves=Serves.REFUSAL)
+        for path in _LINKED
+    ),
 )

@@ -1,4 +1,4 @@
-"""Reports: the summary, and the frames that it links to."""
+"""Reports: the summary, and the frames that it links to. Counts are of everything; what has a name, of what is seen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from restorium.catalog import reports
+from restorium.catalog.listing import Visibility
 from restorium.em.call import Answer, Call
 from restorium.em.documents import Link
 from restorium.em.roles import MONITORS
@@ -66,7 +67,7 @@ _PROCESSED = _frame("ProcessedVms", Child("Day", _DAY, many="Days"))
 _REPORT = Shape("SummaryReport", addressed("Report"), links=True)
 
 
-def _overview(connection: Connection) -> Members:
+def _overview(connection: Connection, _visible: Visibility) -> Members:
     found = reports.overview(connection)
     return {
         "BackupServers": found.servers,
@@ -80,7 +81,7 @@ def _overview(connection: Connection) -> Members:
     }
 
 
-def _vms(connection: Connection) -> Members:
+def _vms(connection: Connection, _visible: Visibility) -> Members:
     found = reports.vms(connection)
     return {
         "ProtectedVms": found.protected,
@@ -96,8 +97,8 @@ def _vms(connection: Connection) -> Members:
     }
 
 
-def _job_statistics(connection: Connection) -> Members:
-    found = reports.runs(connection)
+def _job_statistics(connection: Connection, visible: Visibility) -> Members:
+    found = reports.runs(connection, visible)
     return {
         "RunningJobs": found.running_jobs,
         "ScheduledJobs": found.scheduled_jobs,
@@ -116,7 +117,7 @@ def _job_statistics(connection: Connection) -> Members:
     }
 
 
-def _repository(connection: Connection) -> Members:
+def _repository(connection: Connection, _visible: Visibility) -> Members:
     periods = [
         _PERIOD.made(
             Name=row.name,
@@ -129,7 +130,7 @@ def _repository(connection: Connection) -> Members:
     return {"CapacityPlanningReportLink": "", "Period": periods}
 
 
-def _processed_vms(connection: Connection) -> Members:
+def _processed_vms(connection: Connection, _visible: Visibility) -> Members:
     days = [
         _DAY.made(Timestamp=at, ReplicatedVms=0, BackupedVms=number)
         for at, number in reports.processed(connection)
@@ -137,7 +138,7 @@ def _processed_vms(connection: Connection) -> Members:
     return {"Day": days}
 
 
-_FRAMES: dict[str, tuple[Shape, Callable[[Connection], Members]]] = {
+_FRAMES: dict[str, tuple[Shape, Callable[[Connection, Visibility], Members]]] = {
     "overview": (_OVERVIEW, _overview),
     "vms_overview": (_VMS, _vms),
     "job_statistics": (_STATISTICS, _job_statistics),
@@ -146,10 +147,10 @@ _FRAMES: dict[str, tuple[Shape, Callable[[Connection], Members]]] = {
 }
 
 
-def _served(shape: Shape, members: Callable[[Connection], Members]) -> Handler:
+def _served(shape: Shape, members: Callable[[Connection, Visibility], Members]) -> Handler:
     def serve(call: Call) -> Answer:
         with call.engine.database.read() as connection:
-            return Answer(200, shape.made(**members(connection)))
+            return Answer(200, shape.made(**members(connection, call.visible)))
 
     return serve
 
