@@ -165,9 +165,9 @@ def test_removing_a_job_keeps_its_backups(database: Database, job: Row, vms: lis
 def test_what_is_in_use_cannot_be_removed(database: Database, job: Row, vms: list[JobVm]) -> None:
     with database.write() as connection:
         record_point(connection, job, vms, FIRST, START)
-        with pytest.raises(Conflict, match=str(vms[0].host_id)):
+        with pytest.raises(Conflict, match="host 'rack-1'"):
             hosts.remove(connection, vms[0].host_id)
-        with pytest.raises(Conflict, match=str(job.repository_id)):
+        with pytest.raises(Conflict, match="repository of nightly"):
             repositories.remove(connection, job.repository_id)
         unused = add_repository(connection, "unused")
         repositories.remove(connection, unused.id)

@@ -13,7 +13,7 @@ import pytest
 from restorium.catalog import jobs, schedules
 from restorium.catalog.database import Database
 from restorium.catalog.listing import Row
-from restorium.flows import jobs as flows
+from restorium.flows import inventory
 from restorium.hosts.interface import VmInfo
 from restorium.native import app as native
 from restorium.vocabulary.retention import Gfs, KeepMonthly, KeepWeekly, RetainBy, Retention, WeekOfMonth
@@ -204,7 +204,7 @@ def test_job_is_renamed_and_gets_other_vms(
     taken = client.request("PATCH", _path(here), json={"name": "job east"})
     assert (taken.status_code, taken.json()["error"]["code"]) == (409, "conflict")
     host_id = here.ids["HierarchyRoot"]
-    monkeypatch.setattr(flows, "list_vms", lambda *_: [VmInfo("vm-9", "nine", ())])
+    monkeypatch.setattr(inventory, "list_vms", lambda *_: [VmInfo("vm-9", "nine", ())])
     new = {"host_id": str(host_id), "vm_ref": "vm-9"}
     added = client.post(f"{_path(here)}/vms", new)
     assert (added.status_code, [vm["vm_name"] for vm in added.json()["vms"]][2:]) == (201, ["nine"])
