@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -68,6 +69,20 @@ def _back_up(client: Client, images: Path, vault: Path) -> str:
     client.post(f"/jobs/{job['id']}/start")
     wait_until(lambda: bool(client.items("/restore-points")))
     return str(client.items("/restore-points")[0]["id"])
+
+
+@pytest.mark.slow
+def test_imported_image_is_a_point_that_can_be_taken_out_again(lab: Lab, tmp_path: Path) -> None:
+    image = tmp_path / "found.img"
+    image.write_bytes(random.Random(7).randbytes(MIB))
+    places = ("--host", "lab", "--repository", "local")
+    done = lab.restorium("import", "found", image, *places, "--follow")
+    assert done.returncode == 0, done.stderr.decode()
+    listed = lab.restorium("points", "--vm", "found", "--json")
+    [point] = json.loads(listed.stdout)
+    assert lab.restorium("export", point["id"], "-").stdout == image.read_bytes()
+    refused = lab.restorium("import", "web", image, *places)
+    assert (refused.returncode, b"'web' already" in refused.stderr) == (6, True)
 
 
 @needs_qemu

@@ -45,6 +45,7 @@ _RULES = [
     ("DELETE", f"/jobs/{_NOBODY}/vms/{_NOBODY}", _ADMINISTRATORS),
     ("POST", "/jobs", _ADMINISTRATORS),
     ("POST", f"/jobs/{_NOBODY}/start", _ADMINISTRATORS),
+    ("POST", "/imports", _ADMINISTRATORS),
     ("GET", "/job-sessions", _MONITORS),
     ("GET", f"/job-sessions/{_NOBODY}", _MONITORS),
     ("GET", "/restore-points", _MONITORS | _RESTORERS | {Role.FILE_RESTORE_OPERATOR}),

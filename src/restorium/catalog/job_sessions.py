@@ -36,6 +36,7 @@ __all__ = [
     "assign",
     "cancel_requested",
     "create",
+    "create_import",
     "create_quick",
     "create_zip",
     "end_task",
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 _KIND = "job session"
-_ZIP = "VeeamZip"
+_ZIP, _IMPORT = "VeeamZip", "Import"
 """What stands for the job's name where there is no job."""
 
 
@@ -107,6 +108,20 @@ def create_zip(
         "delete_after": delete_after,
     }
     return _insert(connection, caller, vms, values)
+
+
+def create_import(
+    connection: Connection, repository_id: UUID, vm: JobVm, files: Sequence[str], caller: Caller
+) -> Row:
+    """A Starting session of no job, whose one VM has these image files, by their paths, for disks."""
+    values = {
+        "name": f"{_IMPORT} {vm.vm_name}",
+        "kind": RunKind.IMPORT,
+        "job_type": JobType.BACKUP,
+        "repository_id": repository_id,
+        "image_files": list(files),
+    }
+    return _insert(connection, caller, [vm], values)
 
 
 def _idle(connection: Connection, job_id: UUID) -> Row:

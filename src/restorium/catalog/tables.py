@@ -205,6 +205,7 @@ job_sessions = sa.Table(
     sa.Column("job_type", Ordered(JobType), nullable=False),
     sa.Column("repository_id", Guid),
     sa.Column("delete_after", Instant),
+    sa.Column("image_files", sa.JSON),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
     sa.Column("state", Ordered(SessionState), nullable=False),
@@ -227,6 +228,7 @@ job_sessions = sa.Table(
 somebody asked for.
 
 ``repository_id`` is where it backs up to; ``delete_after`` becomes that of the backup that it makes.
+``image_files``: paths of the images that an import reads, in the order of the VM's disks.
 """
 
 expired_manifests = sa.Table(

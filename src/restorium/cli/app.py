@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from restorium.cli import accounts, export, hosts, jobs, repositories, restores
+from restorium.cli import accounts, export, hosts, imports, jobs, repositories, restores
 from restorium.cli.output import print_error
 from restorium.vocabulary.errors import RestoriumError
 
@@ -24,6 +24,7 @@ app.add_typer(repositories.app, name="repository")
 app.add_typer(jobs.app, name="job")
 restores.register(app)
 export.register(app)
+imports.register(app)
 
 
 @app.command("serve")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 from restorium.catalog import backups, hosts, job_sessions, jobs, points, repositories
+from restorium.catalog.listing import Row
 from restorium.catalog.points import NewVmPoint
 from restorium.flows import repositories as repository_flows
 from restorium.flows.capturing import Captured, Capturing, PlannedVm
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.inventory import list_vms
+from restorium.hosts.image_files import open_images
 from restorium.vocabulary.backups import Algorithm, BackupFileType, PointType
 from restorium.vocabulary.errors import HostError, VaultError
 from restorium.vocabulary.sessions import SessionResult
@@ -25,13 +28,12 @@ def plan(engine: Engine, session_id: UUID) -> dict[str, Any]:
     """The moment that the run's restore point bears, and its VMs with their sizes, as JSON."""
     with engine.database.read() as connection:
         tasks = job_sessions.tasks(connection, session_id)
-    sizes: dict[tuple[UUID, str], int] = {}
-    for host_id in {task.host_id for task in tasks}:
-        try:
-            vms = list_vms(engine, host_id)
-        except HostError:
-            continue  # told when a VM of it is come to
-        sizes |= {(host_id, vm.ref): sum(disk.size for disk in vm.disks) for vm in vms}
+        files = job_sessions.get(connection, session_id).image_files
+    sizes = (
+        _sizes_on_hosts(engine, {task.host_id for task in tasks})
+        if files is None
+        else _size_of(tasks[0], files)
+    )
     return {
         "moment": engine.clock.now().isoformat(),
         "vms": [
@@ -45,6 +47,25 @@ def plan(engine: Engine, session_id: UUID) -> dict[str, Any]:
             for task in tasks
         ],
     }
+
+
+def _sizes_on_hosts(engine: Engine, host_ids: Iterable[UUID]) -> dict[tuple[UUID, str], int]:
+    sizes: dict[tuple[UUID, str], int] = {}
+    for host_id in host_ids:
+        try:
+            vms = list_vms(engine, host_id)
+        except HostError:
+            continue  # told when a VM of it is come to
+        sizes |= {(host_id, vm.ref): sum(disk.size for disk in vm.disks) for vm in vms}
+    return sizes
+
+
+def _size_of(task: Row, files: Sequence[str]) -> dict[tuple[UUID, str], int]:
+    try:
+        with open_images(task.vm_name, [Path(file) for file in files]) as opened:
+            return {(task.host_id, task.vm_ref): sum(disk.size for disk in opened.description.disks)}
+    except HostError:
+        return {}  # told when the VM is come to
 
 
 class BackingUp:

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy.engine import Connection
 
 from restorium.catalog import job_sessions, jobs, repositories, schedules
+from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Row
 from restorium.flows import retention
 from restorium.flows.backing_up import BackingUp, plan
@@ -101,6 +102,15 @@ def start_zip(
         )
         for note in notes:
             job_sessions.add_event(connection, session.id, "info", note)
+    return _sessions.begin(engine, session)
+
+
+def start_import(
+    engine: Engine, repository_id: UUID, vm: JobVm, files: Sequence[str], caller: Caller
+) -> UUID:
+    """Back up image files as the disks of a VM, once and for no job; gives the id of the session."""
+    with engine.database.write() as connection:
+        session = job_sessions.create_import(connection, repository_id, vm, files, caller)
     return _sessions.begin(engine, session)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from restorium.catalog.listing import Row
 from restorium.flows import descriptions
 from restorium.flows.control import Control
 from restorium.flows.engine import Engine
+from restorium.hosts.image_files import open_images
 from restorium.hosts.interface import OpenVm
 from restorium.vault import BackupStats, BackupWriter, DiskRecord, PointDescription, Vault
 from restorium.vocabulary.errors import DataCorrupt, NotFound
@@ -62,6 +65,7 @@ class Capturing:
         with engine.database.write() as connection:
             session = job_sessions.get(connection, session_id)
             job_id = session.job_id
+            self._image_files: Sequence[str] | None = session.image_files
             self._backup = None if job_id is None else backups.ensure(connection, job_id)
         self._vault: Vault = engine.vault(session.repository_id)
 
@@ -75,13 +79,18 @@ class Capturing:
         task = next(each for each in tasks if each.id == self._vm.task_id)
         captured = None if task.state is TaskSessionState.PENDING else self._committed(task)
         if captured is None:
-            with self._engine.host(self._vm.host_id).open_vm(self._vm.ref) as opened:
+            with self._opened() as opened:
                 captured = self._store(opened)
         with self._engine.database.write() as connection:
             job_sessions.end_task(connection, self._vm.task_id, SessionResult.SUCCESS)
             told = f"{captured['vm_name']} is backed up: {captured['stored']:,} bytes were stored."
             job_sessions.add_event(connection, self._session_id, "info", told)
         return captured
+
+    def _opened(self) -> AbstractContextManager[OpenVm]:
+        if self._image_files is not None:
+            return open_images(self._vm.name, [Path(file) for file in self._image_files])
+        return self._engine.host(self._vm.host_id).open_vm(self._vm.ref)
 
     def _store(self, opened: OpenVm) -> Captured:
         """Write the disks, then the manifest, in which the VM's task is named: so it is found again."""

@@ -17,6 +17,7 @@ from restorium.flows.engine import Engine
 from restorium.native import (
     accounts,
     hosts,
+    imports,
     jobs,
     openapi,
     point_disks,
@@ -34,6 +35,7 @@ _OPERATIONS = (
     *hosts.OPERATIONS,
     *repositories.OPERATIONS,
     *jobs.OPERATIONS,
+    *imports.OPERATIONS,
     *points.OPERATIONS,
     *point_disks.OPERATIONS,
     *restores.OPERATIONS,

@@ -170,7 +170,7 @@ def _list(call: Call) -> Items[Job]:
 
 
 def _start(call: Call) -> JobSession:
-    return _session(call, backup.start(call.engine, call.id, call.caller))
+    return session_of(call, backup.start(call.engine, call.id, call.caller))
 
 
 def _list_sessions(call: Call) -> Items[JobSessionSummary]:
@@ -182,7 +182,7 @@ def _list_sessions(call: Call) -> Items[JobSessionSummary]:
 
 
 def _get_session(call: Call) -> JobSession:
-    return _session(call, call.id)
+    return session_of(call, call.id)
 
 
 def _shown(call: Call, job_id: UUID) -> Job:
@@ -210,7 +210,8 @@ def _job(connection: Connection, row: Any) -> Job:
     )
 
 
-def _session(call: Call, session_id: UUID) -> JobSession:
+def session_of(call: Call, session_id: UUID) -> JobSession:
+    """A run as the API shows it. Raises NotFound, also for what the caller may not see."""
     with call.engine.database.read() as connection:
         row = job_sessions.listing.one(connection, session_id, call.visible)
         if row is None:

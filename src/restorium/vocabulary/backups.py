@@ -13,11 +13,12 @@ class JobType(StrEnum):
 
 
 class RunKind(StrEnum):
-    """What a job session is: a run of a job, one VM of a job by itself, or a backup that belongs to no job."""
+    """What a job session is: a run of a job, of one VM of it, or a backup or import that belongs to none."""
 
     JOB = "Job"
     QUICK_BACKUP = "QuickBackup"
     VEEAM_ZIP = "VeeamZip"
+    IMPORT = "Import"
 
 
 class Algorithm(StrEnum):
