@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.exc import DBAPIError
 
-from restorium.catalog import job_sessions, servers, tables, workers
+from restorium.catalog import job_sessions, migrations, servers, tables, workers
 from restorium.catalog.database import Database
+from restorium.catalog.engines import engines
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Visibility
 from restorium.vocabulary.errors import DatabaseUnavailable, InvalidInput, Unsupported
@@ -217,6 +220,7 @@ def test_other_urls_are_refused(url: str, clock: ManualClock) -> None:
     assert "s3cret" not in raised.value.message
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection")
 def test_sessions_of_an_earlier_release_keep_their_tasks(database_url: str, clock: ManualClock) -> None:
     """SQLite cannot drop a constraint: a migration makes the table anew, with everything that belongs to it."""
     database = Database.open(database_url, clock)
@@ -225,16 +229,9 @@ def test_sessions_of_an_earlier_release_keep_their_tasks(database_url: str, cloc
         job = add_job(connection, [vm])
         session = job_sessions.create(connection, job.id, Caller("jo"))
     database.close()
-    engine = sa.create_engine(database_url)
+    engine = engines(database_url).writer
     before = set(_made(engine))
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE credentials"))
-        connection.execute(sa.text("DROP TABLE password_keys"))
-        triggers = "" if engine.dialect.name == "sqlite" else " CASCADE"
-        connection.execute(sa.text(f"ALTER TABLE backups DROP COLUMN delete_after{triggers}"))
-        for column in ("kind", "repository_id", "delete_after"):
-            connection.execute(sa.text(f"ALTER TABLE job_sessions DROP COLUMN {column}{triggers}"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0006'"))
+    _go_back_to("0006", engine)
     again = Database.open(database_url, clock)
     with again.read() as connection:
         [task] = job_sessions.tasks(connection, session.id)
@@ -243,6 +240,32 @@ def test_sessions_of_an_earlier_release_keep_their_tasks(database_url: str, cloc
     assert set(_made(engine)) == before
     again.close()
     engine.dispose()
+
+
+def _go_back_to(revision: str, engine: sa.Engine) -> None:
+    """Make the database what it was at that revision, with the rows that it has now."""
+    now, then = sa.MetaData(), sa.MetaData()
+    now.reflect(engine)
+    with engine.begin() as connection:
+        rows = {
+            table.name: [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            for table in now.sorted_tables
+        }
+        for table in reversed(now.sorted_tables):
+            cascade = "" if engine.dialect.name == "sqlite" else " CASCADE"
+            connection.execute(sa.text(f"DROP TABLE {table.name}{cascade}"))
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        then.reflect(connection)
+        for table in then.sorted_tables:
+            if connection.execute(sa.select(table).limit(1)).first() is None and rows.get(table.name):
+                known = [
+                    {name: value for name, value in row.items() if name in table.columns}
+                    for row in rows[table.name]
+                ]
+                connection.execute(sa.insert(table), known)
 
 
 def _made(engine: sa.Engine) -> list[str]:
