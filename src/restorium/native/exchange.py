@@ -13,6 +13,8 @@ from restorium.native.errors import respond
 from restorium.vocabulary.errors import InvalidInput, RestoriumError
 
 _BODY_BYTES = 1024 * 1024
+_MOST_DIGITS = 19
+"""Of a number that can be meant; Python refuses to read those of thousands of digits."""
 
 T = TypeVar("T")
 
@@ -33,6 +35,13 @@ async def read(request: Request) -> bytes:
         if len(content) > _BODY_BYTES:
             raise InvalidInput(f"the request's body is larger than {_BODY_BYTES} bytes")
     return bytes(content)
+
+
+def whole(text: str, least: int, most: int) -> int | None:
+    """A number of ASCII digits from ``least`` to ``most``; None if the text is none."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > _MOST_DIGITS:
+        return None
+    return int(text) if least <= int(text) <= most else None
 
 
 def decode(content: bytes, kind: type[T]) -> T:

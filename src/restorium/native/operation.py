@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from restorium.catalog.listing import Visibility
 from restorium.flows.engine import Engine
-from restorium.native.exchange import Endpoint, decode, encode, guarded, read
+from restorium.native.exchange import Endpoint, decode, encode, guarded, read, whole
 from restorium.native.tokens import Logon, authenticate
 from restorium.vocabulary.errors import AccessDenied, InvalidInput
 from restorium.vocabulary.ids import parse_guid
@@ -57,9 +57,10 @@ class Call:
     def limit(self) -> int:
         """``?limit=``: the most items to answer with. Raises InvalidInput."""
         text = self.request.query_params.get("limit", str(_DEFAULT_LIMIT))
-        if not text.isdecimal() or not 1 <= int(text) <= _LARGEST_LIMIT:
+        limit = whole(text, 1, _LARGEST_LIMIT)
+        if limit is None:
             raise InvalidInput(f"limit={text} is not a number from 1 to {_LARGEST_LIMIT}")
-        return int(text)
+        return limit
 
 
 @dataclass(frozen=True, slots=True)

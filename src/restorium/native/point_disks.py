@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from restorium.disks.interface import data_extents
 from restorium.flows.point_disks import PointDisk, disks_of
-from restorium.native.exchange import Items
+from restorium.native.exchange import Items, whole
 from restorium.native.operation import Call, Operation
 from restorium.native.roles import RESTORERS
 from restorium.vocabulary.errors import InvalidInput, NotFound
@@ -45,9 +45,9 @@ def _extents(call: Call) -> Items[Extent]:
     """As many as ``?limit=`` from the byte ``?offset=`` on, to be asked for again from the end of the last."""
     disk = _disk(call)
     text = call.request.query_params.get("offset", "0")
-    if not text.isdecimal() or int(text) > disk.size:
+    start = whole(text, 0, disk.size)
+    if start is None:
         raise InvalidInput(f"offset={text} is not a number from 0 to {disk.size}")
-    start = int(text)
     data = (extent for extent in data_extents(disk.extents()) if extent.end > start)
     parts = ((max(extent.offset, start), extent.end) for extent in data)
     return Items([Extent(first, end - first) for first, end in islice(parts, call.limit)])
@@ -88,9 +88,10 @@ def _range(call: Call, disk: PointDisk) -> tuple[int, int]:
 def _disk(call: Call) -> PointDisk:
     disks = disks_of(call.engine, call.id, call.visible)
     number = call.request.path_params["number"]
-    if not number.isdecimal() or int(number) >= len(disks):
+    place = whole(number, 0, len(disks) - 1)
+    if place is None:
         raise NotFound(f"the restore point has no disk number {number}, but {len(disks)} disks from 0 on")
-    return disks[int(number)]
+    return disks[place]
 
 
 _DISK = "/restore-points/{id}/disks/{number}"
