@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "folder":
         return Storage.open(f"file://{tmp_path}/store", make=True)
     return Storage(MemoryStore(), "memory")
+
+
+def sizes(storage: Storage, prefix: str) -> dict[str, int]:
+    return {found.name: found.size for found in storage.list(prefix)}
 
 
 def test_what_is_put_is_got_whole_and_in_ranges(storage: Storage) -> None:
@@ -68,16 +73,26 @@ def test_lists_name_everything_under_a_prefix_and_nothing_else(storage: Storage)
     for name in names:
         storage.put(name, name.encode())
     storage.put("points/1", b"")
-    assert dict(storage.list("packs")) == {name: len(name) for name in names}
-    assert dict(storage.list("points")) == {"points/1": 0}
-    assert dict(storage.list("absent")) == {}
+    assert sizes(storage, "packs") == {name: len(name) for name in names}
+    assert sizes(storage, "points") == {"points/1": 0}
+    assert sizes(storage, "absent") == {}
+
+
+def test_the_storage_tells_its_own_time_and_leaves_nothing_behind(storage: Storage) -> None:
+    storage.put("some/name", b"x")
+    (found,) = storage.list("some")
+    assert found.modified == storage.modified("some/name")
+    assert found.modified <= storage.now() < found.modified + timedelta(minutes=1)
+    assert sizes(storage, "parts") == {}
+    with pytest.raises(NotFound):
+        storage.modified("absent")
 
 
 def test_what_is_deleted_is_gone_and_may_be_deleted_again(storage: Storage) -> None:
     storage.put("name", b"x")
     storage.delete("name")
     storage.delete("name")
-    assert dict(storage.list("name")) == {}
+    assert sizes(storage, "name") == {}
     with pytest.raises(NotFound):
         storage.get("name")
 
@@ -187,7 +202,7 @@ def test_staging_files_of_a_killed_writer_are_not_listed(tmp_path: Path) -> None
     storage = Storage.open(f"file://{tmp_path}/store", make=True)
     storage.put("packs/ab/one", b"x")
     (tmp_path / "store/packs/ab/two#1").write_bytes(b"half")
-    assert dict(storage.list("packs")) == {"packs/ab/one": 1}
+    assert sizes(storage, "packs") == {"packs/ab/one": 1}
 
 
 def test_a_storage_that_keeps_hold_of_what_it_is_given_keeps_it_unchanged(tmp_path: Path) -> None:

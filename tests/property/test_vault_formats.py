@@ -132,7 +132,9 @@ def test_a_manifest_gives_back_its_description(description: PointDescription) ->
     name = manifests.new_name(description.created, random.Random(1).randbytes)
     sealed = manifests.seal(KEYRING, VAULT, name, description, random.Random(2).randbytes)
     assert manifests.open_sealed(KEYRING, VAULT, name, sealed) == description
-    assert manifests.parse_object_name(manifests.object_name(name)) == name
+    storage = Storage(MemoryStore(), "memory")
+    storage.put(manifests.object_name(name), sealed)
+    assert [point for point, _ in manifests.listed(storage)] == [name]
     assert json.loads(json.dumps(description.to_json())) == description.to_json()
 
 

@@ -16,10 +16,11 @@ before still can be.
 from restorium.vault.backup import BackupStats, BackupWriter
 from restorium.vault.keys import Key
 from restorium.vault.manifests import PointDescription
+from restorium.vault.prune import PrunePolicy, PruneReport
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
 from restorium.vault.vault import WINDOW_BYTES, Point, Usage, Vault
-from restorium.vault.verify import Finding, VerifyReport
+from restorium.vault.verify import Finding, PointCheck, VerifyReport
 
 __all__ = [
     "WINDOW_BYTES",
@@ -29,7 +30,10 @@ __all__ = [
     "Finding",
     "Key",
     "Point",
+    "PointCheck",
     "PointDescription",
+    "PrunePolicy",
+    "PruneReport",
     "Storage",
     "Usage",
     "Vault",

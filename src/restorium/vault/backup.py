@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from restorium.vault import manifests
 from restorium.vault.chunks import DataIds
 from restorium.vault.chunkstore import ChunkStore
 from restorium.vault.keys import RandomBytes
+from restorium.vault.live import chunk_ids, keep
 from restorium.vault.manifests import PointDescription
 from restorium.vault.packs import ID_BYTES, Kind
 from restorium.vault.packwriter import PackWriter
@@ -23,9 +25,17 @@ from restorium.vault.parent import UNKNOWN_ID, ParentIds
 from restorium.vault.plan import SEGMENT_CHUNKS, runs, segment_masks
 from restorium.vault.tables import ZERO_ID, DiskRecord, split_ids
 from restorium.vault.workers import Workers
-from restorium.vocabulary.errors import InvalidInput
+from restorium.vocabulary.errors import (
+    ChunkMissing,
+    DataCorrupt,
+    InvalidInput,
+    NotFound,
+    StorageUnavailable,
+    VaultError,
+)
 
 _BATCH_CHUNKS = 8
+_TOO_LATE = "a prune took away chunks that the backup had found, for the backup took too long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +107,15 @@ class BackupWriter:
         self._chunk_size = chunk_size
         self._random_bytes = random_bytes
         self._threads = threads
+        self._quota_bytes = quota_bytes
         self._packs = PackWriter(chunks, quota_bytes, random_bytes)
         self._ids = DataIds(chunks.keyring, chunk_size)
         self._buffers = threading.local()
         self._stats = BackupStats()
+        self._newest_mark = 0
 
     def __enter__(self) -> Self:
-        self._chunks.sync()
+        self._newest_mark = self._chunks.sync()
         return self
 
     def __exit__(
@@ -152,7 +164,7 @@ class BackupWriter:
             return DiskRecord(key, reader.size, self._store_table(root))
 
     def commit(self, description: PointDescription) -> str:
-        """Make the point exist, once all it needs is on the storage; returns its name.
+        """Make the point exist, once all it needs is on the storage to stay; returns its name.
 
         Raises RepositoryFull, StorageUnavailable, and InvalidInput if two disks have one key.
         """
@@ -162,8 +174,40 @@ class BackupWriter:
         self._packs.finish()
         name = manifests.new_name(description.created, self._random_bytes)
         content = manifests.seal(self._chunks.keyring, self._vault_id, name, description, self._random_bytes)
-        self._chunks.storage.put(manifests.object_name(name), content)
+        storage = self._chunks.storage
+        # From here on no prune takes away what the point needs; what one has decided before, the marks tell.
+        storage.put(manifests.intent_name(name), content)
+        try:
+            if self._chunks.marks.refresh() != self._newest_mark:
+                self._keep_all(description)
+            storage.put(manifests.object_name(name), content)
+            # A prune that took this writer for dead may have removed the intent, and then chunks.
+            storage.modified(manifests.intent_name(name))
+        except BaseException as error:
+            with suppress(VaultError):
+                storage.delete(manifests.object_name(name))
+                storage.delete(manifests.intent_name(name))
+            if isinstance(error, NotFound):
+                raise StorageUnavailable(_TOO_LATE) from error
+            raise
         return name
+
+    def _keep_all(self, description: PointDescription) -> None:
+        """Copy what lies in packs that were doomed since this writer began."""
+        self._chunks.sync()
+        packs = PackWriter(self._chunks, self._quota_bytes, self._random_bytes)
+        try:
+            for disk in description.disks:
+                try:
+                    parts = chunk_ids(self._chunks, self._chunk_size, disk)
+                    lost = any(keep(self._chunks, packs, kind, ids) for kind, ids in parts)
+                except (ChunkMissing, DataCorrupt):
+                    lost = True
+                if lost:
+                    raise StorageUnavailable(_TOO_LATE)
+            packs.finish()
+        finally:
+            packs.abandon()
 
     def _pass_unread(self, segment: _Segment, size: int, progress: Callable[[int], None]) -> None:
         start = segment.number * SEGMENT_CHUNKS * self._chunk_size

@@ -6,11 +6,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from restorium.vault.chunks import ChunkCodec
 from restorium.vault.index import Index
 from restorium.vault.keys import Keyring
 from restorium.vault.log import warn
+from restorium.vault.marks import Marks
 from restorium.vault.packs import Kind, Location, open_record, pack_name, parse_pack_name, read_footer
 from restorium.vault.storage import Storage
 from restorium.vocabulary.errors import ChunkMissing, DataCorrupt, NotFound
@@ -91,19 +93,29 @@ class ChunkStore:
     recent: pieces of disks, for who reads here and there.
     """
 
-    def __init__(self, storage: Storage, keyring: Keyring, index: Index) -> None:
+    def __init__(self, storage: Storage, keyring: Keyring, vault_id: UUID, index: Index) -> None:
         self.storage = storage
         self.keyring = keyring
         self.index = index
+        self.marks = Marks(storage, keyring, vault_id, index)
         self.codec = ChunkCodec()
         self.recent = Recent(_RECENT_BYTES)
         self._tables = Recent(_TABLE_BYTES)
         self._lock = threading.Lock()
         self._relearned = False
 
-    def sync(self) -> None:
-        """Learn of packs that others wrote or removed. Raises StorageUnavailable."""
-        self.index.sync(self.list_packs, self._read_footer)
+    def sync(self) -> int:
+        """Learn of packs that others wrote, removed or doomed; gives the newest mark's number.
+
+        Marks first: a pack that is listed later and not doomed by them is not removed by what was decided before.
+        Raises StorageUnavailable.
+        """
+        while True:
+            newest = self.marks.refresh()
+            self.index.sync(self.list_packs, self._read_footer)
+            # An index that was damaged meanwhile has been made anew and forgot the marks.
+            if newest == 0 or newest in self.index.known_marks():
+                return newest
 
     def locate(self, ids: Collection[bytes]) -> dict[bytes, Location]:
         """Where the chunks lie, those that are nowhere left out once the packs themselves were asked."""
@@ -125,7 +137,7 @@ class ChunkStore:
             return None
 
     def open(self, location: Location, sealed: memoryview | None) -> bytes:
-        """The chunk that ``sealed`` holds. If it does not, look once more where the pack itself says it lies.
+        """The chunk that ``sealed`` holds. If it does not, look wherever the packs themselves say it lies.
 
         Raises DataCorrupt, ChunkMissing.
         """
@@ -134,14 +146,18 @@ class ChunkStore:
             return chunk
         name = location.entry.id.hex()[:16]
         self.index.forget(location)
-        again = self.locate([location.entry.id]).get(location.entry.id)
-        if again is None:
+        # Another pack may have it, and if not the pack itself is asked where it lies.
+        for look in (lambda: self.locate([location.entry.id]), self.sync):
+            look()
+            found = self.index.locations(location.entry.id)
+            for again in found:
+                chunk = self.decode(again, self.fetch(Fetch(again.pack_id, (again,))))
+                if chunk is not None:
+                    return chunk
+        if not found:
             raise ChunkMissing(f"chunk {name} is in no pack of {self.storage.url}")
-        chunk = self.decode(again, self.fetch(Fetch(again.pack_id, (again,))))
-        if chunk is None:
-            pack = pack_name(again.pack_id)
-            raise DataCorrupt(f"chunk {name} in {pack} of {self.storage.url} does not match its digest")
-        return chunk
+        pack = pack_name(found[0].pack_id)
+        raise DataCorrupt(f"chunk {name} in {pack} of {self.storage.url} does not match its digest")
 
     def read(self, chunk_id: bytes) -> bytes:
         """One chunk, from wherever it lies. Raises DataCorrupt, ChunkMissing."""
@@ -178,10 +194,10 @@ class ChunkStore:
 
     def list_packs(self) -> Iterator[tuple[bytes, int]]:
         """Ids and sizes in bytes of all packs on the storage."""
-        for name, size in self.storage.list("packs"):
-            pack_id = parse_pack_name(name)
+        for found in self.storage.list("packs"):
+            pack_id = parse_pack_name(found.name)
             if pack_id is not None:
-                yield pack_id, size
+                yield pack_id, found.size
 
     def _read_footer(self, pack_id: bytes, size: int) -> list[Location] | None:
         try:

@@ -22,7 +22,7 @@ from restorium.vocabulary.errors import StorageUnavailable
 
 _T = TypeVar("_T")
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _PAGE = 500
 _SYNC_ATTEMPTS = 3
 _BUSY_SECONDS = 60.0
@@ -49,15 +49,22 @@ _SCHEMA = """
 CREATE TABLE vault (schema_version INTEGER NOT NULL, id BLOB NOT NULL);
 CREATE TABLE packs (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, size INTEGER NOT NULL);
 CREATE TABLE chunks (
-    id BLOB PRIMARY KEY, pack INTEGER NOT NULL, number INTEGER NOT NULL, offset INTEGER NOT NULL,
-    kind INTEGER NOT NULL, encoding INTEGER NOT NULL, stored INTEGER NOT NULL, plain INTEGER NOT NULL
+    id BLOB NOT NULL, pack INTEGER NOT NULL, number INTEGER NOT NULL, offset INTEGER NOT NULL,
+    kind INTEGER NOT NULL, encoding INTEGER NOT NULL, stored INTEGER NOT NULL, plain INTEGER NOT NULL,
+    PRIMARY KEY (id, pack)
 ) WITHOUT ROWID;
+CREATE TABLE marks (number INTEGER PRIMARY KEY);
+CREATE TABLE doomed (id BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 _LOCATE = (
-    "SELECT chunks.id, kind, encoding, stored, plain, packs.id, chunks.number, offset"
-    " FROM chunks JOIN packs ON packs.number = chunks.pack WHERE chunks.id IN "
+    "SELECT chunks.id, kind, encoding, stored, plain, packs.id, chunks.number, offset, doomed.id"
+    " FROM chunks JOIN packs ON packs.number = chunks.pack LEFT JOIN doomed ON doomed.id = packs.id"
+    " WHERE chunks.id IN "
 )
-_KNOWN = "SELECT id FROM chunks WHERE id IN "
+_KNOWN = (
+    "SELECT id FROM chunks WHERE NOT EXISTS"
+    " (SELECT 1 FROM packs JOIN doomed ON doomed.id = packs.id WHERE packs.number = chunks.pack) AND id IN "
+)
 
 Listing = Iterable[tuple[bytes, int]]
 """Packs that the storage has: id and size in bytes."""
@@ -69,7 +76,7 @@ class Index:
     """Chunk ids to locations. Safe to use from several threads."""
 
     def __init__(self, folder: Path, vault_id: UUID) -> None:
-        self._path = folder / f"{vault_id}.index"
+        self.path = folder / f"{vault_id}.index"
         self._vault_id = vault_id
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
@@ -80,13 +87,42 @@ class Index:
         with self._lock:
             self._connection.close()
 
-    def locate(self, ids: Iterable[bytes]) -> dict[bytes, Location]:
-        """Those of the chunks that the index knows. An unreadable index knows none."""
+    def locate(self, ids: Iterable[bytes], *, lasting: bool = False) -> dict[bytes, Location]:
+        """Those of the chunks that the index knows. An unreadable index knows none.
+
+        lasting: leave out what lies in doomed packs alone. Otherwise they are named where no other pack is.
+        """
         wanted = list(set(ids))
-        return self._run(lambda connection: _locate(connection, wanted), {})
+        return self._run(lambda connection: _locate(connection, wanted, lasting=lasting), {})
+
+    def locations(self, chunk_id: bytes) -> list[Location]:
+        """Everywhere that a chunk lies."""
+        return self._run(
+            lambda connection: [_location(row) for row in connection.execute(f"{_LOCATE} (?)", (chunk_id,))],
+            [],
+        )
+
+    def size(self, pack_id: bytes) -> int:
+        """Of a known pack, in bytes; 0 of another."""
+        return self._run(lambda connection: _size(connection, pack_id), 0)
+
+    def known_marks(self) -> set[int]:
+        """Numbers of the marks that ``doom`` was told of."""
+        return self._run(_known_marks, set())
+
+    def is_doomed(self, pack_id: bytes) -> bool:
+        """Whether a mark that is known dooms the pack."""
+        statement = "SELECT 1 FROM doomed WHERE id = ?"
+        found = self._run(lambda connection: connection.execute(statement, (pack_id,)).fetchone(), None)
+        return found is not None
+
+    def doom(self, number: int, pack_ids: Iterable[bytes]) -> None:
+        """Note a mark and the packs that it dooms, be they known or not."""
+        rows = [(pack_id,) for pack_id in pack_ids]
+        self._run(lambda connection: _doom(connection, number, rows), None)
 
     def known(self, ids: Iterable[bytes]) -> set[bytes]:
-        """The same as the keys of ``locate``, in a third of the time."""
+        """The same as the keys of ``locate`` for what lasts, in less time."""
         wanted = list(set(ids))
         return self._run(lambda connection: _known(connection, wanted), set())
 
@@ -106,7 +142,7 @@ class Index:
                     return
 
     def forget(self, location: Location | None = None) -> None:
-        """Drop a chunk and what is known of its pack, or everything; ``sync`` reads the footers again."""
+        """Drop what is known of a pack, or everything; ``sync`` reads the footers again."""
         self._run(_forget_all if location is None else partial(_forget, location=location), None)
 
     def _apply(self, listing: Listing) -> bool:
@@ -139,7 +175,7 @@ class Index:
                     return work(self._connection)
             except (sqlite3.DatabaseError, ValueError) as error:
                 self._check_damage(error)
-                warn("the local index is damaged and made anew", path=str(self._path), error=str(error))
+                warn("the local index is damaged and made anew", path=str(self.path), error=str(error))
                 self._connection.close()
                 self._remove()
                 self._connection = self._connect()
@@ -159,13 +195,13 @@ class Index:
             raise error
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY_CODE in _UNUSABLE:
             raise StorageUnavailable(
-                f"the index {self._path} cannot be used: {error}",
+                f"the index {self.path} cannot be used: {error}",
                 hint="Check the free space and the permissions of the data folder.",
             ) from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
             connection.executescript(_SETUP)
@@ -186,16 +222,18 @@ class Index:
 
     def _remove(self) -> None:
         for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
 
-def _locate(connection: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, Location]:
-    found = {}
+def _locate(connection: sqlite3.Connection, ids: Sequence[bytes], *, lasting: bool) -> dict[bytes, Location]:
+    found: dict[bytes, Location] = {}
     for start in range(0, len(ids), _PAGE):
         page = ids[start : start + _PAGE]
-        marks = ",".join("?" * len(page))
-        for row in connection.execute(f"{_LOCATE} ({marks})", page):
-            found[row[0]] = _location(row)
+        places = ",".join("?" * len(page))
+        for row in connection.execute(f"{_LOCATE} ({places})", page):
+            doomed = row[8] is not None
+            if not doomed or not (lasting or row[0] in found):
+                found[row[0]] = _location(row)
     return found
 
 
@@ -206,6 +244,20 @@ def _known(connection: sqlite3.Connection, ids: Sequence[bytes]) -> set[bytes]:
         marks = ",".join("?" * len(page))
         found.update(row[0] for row in connection.execute(f"{_KNOWN} ({marks})", page))
     return found
+
+
+def _size(connection: sqlite3.Connection, pack_id: bytes) -> int:
+    row = connection.execute("SELECT size FROM packs WHERE id = ?", (pack_id,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _known_marks(connection: sqlite3.Connection) -> set[int]:
+    return {number for (number,) in connection.execute("SELECT number FROM marks")}
+
+
+def _doom(connection: sqlite3.Connection, number: int, rows: Sequence[tuple[bytes]]) -> None:
+    connection.execute("INSERT OR IGNORE INTO marks VALUES (?)", (number,))
+    connection.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", rows)
 
 
 def _insert(connection: sqlite3.Connection, pack_id: bytes, size: int, locations: Sequence[Location]) -> None:
@@ -235,14 +287,14 @@ def _stored_bytes(connection: sqlite3.Connection) -> int:
 
 def _forget(connection: sqlite3.Connection, location: Location) -> None:
     connection.execute("DELETE FROM packs WHERE id = ?", (location.pack_id,))
-    connection.execute(
-        "DELETE FROM chunks WHERE id = ? OR pack NOT IN (SELECT number FROM packs)", (location.entry.id,)
-    )
+    connection.execute("DELETE FROM chunks WHERE pack NOT IN (SELECT number FROM packs)")
 
 
 def _forget_all(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM chunks")
     connection.execute("DELETE FROM packs")
+    connection.execute("DELETE FROM marks")
+    connection.execute("DELETE FROM doomed")
 
 
 def _start_listing(connection: sqlite3.Connection) -> bool:
@@ -271,6 +323,6 @@ def _unknown(connection: sqlite3.Connection, after: bytes) -> list[tuple[bytes, 
     return rows.fetchall()
 
 
-def _location(row: tuple[bytes, int, int, int, int, bytes, int, int]) -> Location:
-    chunk_id, kind, encoding, stored, plain, pack_id, number, offset = row
+def _location(row: tuple[bytes, int, int, int, int, bytes, int, int, bytes | None]) -> Location:
+    chunk_id, kind, encoding, stored, plain, pack_id, number, offset, _ = row
     return Location(Entry(chunk_id, Kind(kind), Encoding(encoding), stored, plain), pack_id, number, offset)

@@ -87,13 +87,14 @@ def derive(purpose: str, material: bytes) -> bytes:
 class Keyring:
     """The keys of an opened vault, each derived from its master key for one purpose alone."""
 
-    __slots__ = ("_config", "_data", "_manifests", "_packs", "_tables")
+    __slots__ = ("_config", "_data", "_manifests", "_marks", "_packs", "_tables")
 
     def __init__(self, master: bytes) -> None:
         self._data = derive("chunk id, data", master)
         self._tables = derive("chunk id, table", master)
         self._packs = derive("packs", master)
         self._manifests = derive("manifests", master)
+        self._marks = derive("marks", master)
         self._config = derive("config", master)
 
     def data_id(self, chunk: bytes | memoryview) -> bytes:
@@ -111,6 +112,10 @@ class Keyring:
     def manifest_cipher(self, salt: bytes) -> AESGCM:
         """Encrypts one manifest alone."""
         return AESGCM(blake3(salt, key=self._manifests).digest())
+
+    def mark_cipher(self, salt: bytes) -> AESGCM:
+        """Encrypts one object of marks alone."""
+        return AESGCM(blake3(salt, key=self._marks).digest())
 
     def config_tag(self, content: bytes) -> bytes:
         """Authenticates the vault's configuration, 32 bytes."""

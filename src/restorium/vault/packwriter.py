@@ -76,7 +76,7 @@ class PackWriter:
         self.stored_bytes = 0
 
     def missing(self, ids: Collection[bytes]) -> set[bytes]:
-        """Those of the chunks that the vault does not have and that are not on their way."""
+        """Those of the chunks that the vault does not have for long and that are not on their way."""
         with self._naming:
             wanted = {each for each in ids if each not in self._pending}
         return wanted - self._chunks.index.known(wanted)

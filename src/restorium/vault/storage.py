@@ -14,6 +14,8 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
@@ -44,6 +46,15 @@ _LASTING = {errno.EROFS, errno.EACCES, errno.EPERM}
 _OS_ERROR = re.compile(r"os error (\d+)")
 _REMOTE_SCHEMES = {"s3", "s3a", "gs", "az", "azure", "abfs", "abfss"}
 _PART = "parts/"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """``size`` in bytes; ``modified`` is when it was written, by the storage's own clock."""
+
+    name: str
+    size: int
+    modified: datetime
 
 
 class Storage:
@@ -133,12 +144,26 @@ class Storage:
             self.delete(part)
             raise
 
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Names under ``prefix/`` and their sizes in bytes, in no order."""
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """What is under ``prefix/``, in no order."""
         pages = self._try(prefix, lambda: iter(self._store.list(prefix, chunk_size=1000)))
         while (page := self._try(prefix, lambda: next(pages, None))) is not None:
             for found in page:
-                yield found["path"], found["size"]
+                yield StoredObject(found["path"], found["size"], found["last_modified"])
+
+    def modified(self, name: str) -> datetime:
+        """When the object was written, by the storage's own clock. Raises NotFound."""
+        found: datetime = self._try(name, lambda: self._store.head(name)["last_modified"])
+        return found
+
+    def now(self) -> datetime:
+        """The time by the storage's own clock, which is that of an object written for the purpose."""
+        part = f"{_PART}{self._random_bytes(16).hex()}"
+        try:
+            self._try(part, lambda: self._store.put(part, b"", use_multipart=False))
+            return self.modified(part)
+        finally:
+            self.delete(part)
 
     def delete(self, name: str, *, durable: bool = False) -> None:
         """Remove an object; nothing happens if there is none. durable: it does not come back after a power cut."""

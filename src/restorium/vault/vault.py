@@ -17,14 +17,13 @@ from restorium.vault.chunkstore import ChunkStore
 from restorium.vault.index import Index
 from restorium.vault.keys import Key, Keyring, RandomBytes
 from restorium.vault.manifests import PointDescription
+from restorium.vault.prune import Progress, Prune, PrunePolicy, PruneReport
 from restorium.vault.restore import StoredDisk
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
-from restorium.vault.verify import Finding, VerifyReport, verify_packs
+from restorium.vault.verify import Verification, VerifyReport
 from restorium.vocabulary.errors import (
-    ChunkMissing,
     Conflict,
-    DataCorrupt,
     InvalidInput,
     NotAVault,
     NotFound,
@@ -75,7 +74,7 @@ class Vault:
         self._quota_bytes = quota_bytes
         self._random_bytes = random_bytes
         self._index = Index(cache, opened.vault_id)
-        self._chunks = ChunkStore(storage, keyring, self._index)
+        self._chunks = ChunkStore(storage, keyring, opened.vault_id, self._index)
 
     @classmethod
     def create(
@@ -156,8 +155,7 @@ class Vault:
 
     def points(self) -> list[str]:
         """Names of all restore points, oldest first."""
-        names = (manifests.parse_object_name(name) for name, _ in self._storage.list("points"))
-        return sorted(name for name in names if name is not None)
+        return sorted(name for name, _ in manifests.listed(self._storage))
 
     def point(self, name: str) -> Point:
         """Raises NotFound, DataCorrupt, StorageUnavailable."""
@@ -173,6 +171,29 @@ class Vault:
         Its chunks stay in their packs, where other points may need them. Raises InvalidInput, StorageUnavailable.
         """
         self._storage.delete(manifests.object_name(name), durable=True)
+        self._storage.delete(manifests.intent_name(name))
+
+    def prune(
+        self,
+        policy: PrunePolicy | None = None,
+        *,
+        progress: Progress = lambda phase, done, total: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> PruneReport:
+        """Give back the room of chunks that no point needs: doom packs, and remove those doomed long ago.
+
+        May run beside backups, restores and other prunes, and be stopped anywhere. Raises Cancelled,
+        StorageUnavailable, RepositoryFull.
+        """
+        return Prune(
+            self._chunks,
+            self.id,
+            self.chunk_size,
+            policy or PrunePolicy(),
+            self._random_bytes,
+            progress,
+            cancelled,
+        ).run()
 
     def missing_chunks(
         self, point: Point, disk: DiskRecord, *, cancelled: Callable[[], bool] = lambda: False
@@ -243,30 +264,22 @@ class Vault:
     def verify(
         self,
         *,
+        read_data: bool = True,
+        quarantine: bool = False,
         progress: Callable[[int], None] = lambda count: None,
         cancelled: Callable[[], bool] = lambda: False,
         threads: int = 0,
     ) -> VerifyReport:
-        """Read everything and hold it against its digests; follow the tables of every point.
+        """Follow the tables of every point, and read everything and hold it against its digests.
 
+        read_data: without it no data is read; each chunk has to be in a pack that is there in its full size.
+        quarantine: doom packs in which something is damaged, so that the next backup which has it stores it again.
         progress: called with newly read bytes; they sum up to the sizes of all packs. Damage is reported, not
         raised; raises Cancelled and StorageUnavailable.
         """
-        self._chunks.sync()
-        packs, read_bytes, findings = verify_packs(self._chunks, progress, cancelled, threads)
-        names = self.points()
-        for name in names:
-            findings += [Finding(f"points/{name}", problem) for problem in self._point_problems(name)]
-        return VerifyReport(packs, len(names), read_bytes, tuple(findings))
-
-    def _point_problems(self, name: str) -> Iterator[str]:
-        try:
-            for disk in self.point(name).disks:
-                missing = self._stored(disk).missing(lambda: False)
-                if missing:
-                    yield f"disk {disk.key!r} misses {missing} chunks"
-        except (DataCorrupt, ChunkMissing, NotFound) as error:
-            yield error.message
+        return Verification(self._chunks, self.id, self.chunk_size, progress, cancelled, threads).run(
+            read_data=read_data, quarantine=self._random_bytes if quarantine else None
+        )
 
     def _stored(self, disk: DiskRecord) -> StoredDisk:
         return StoredDisk(self._chunks, disk, self.chunk_size)
