@@ -25,9 +25,10 @@ PASSPHRASE = "Über den Dächern, 8 Katzen"
 
 
 def rewrite(folder: Path, **members: Any) -> None:
-    """Change members of the configuration as it lies there."""
-    path = folder / "vault" / "config"
-    path.write_text(json.dumps(json.loads(path.read_text()) | members))
+    """Change members of the configuration, and of its copy, as they lie there."""
+    for name in ("config", "config.copy"):
+        path = folder / "vault" / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | members))
 
 
 def test_a_passphrase_opens_its_vault_however_it_is_composed(tmp_path: Path) -> None:

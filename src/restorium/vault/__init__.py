@@ -14,8 +14,10 @@ before still can be.
 """
 
 from restorium.vault.backup import BackupStats, BackupWriter
+from restorium.vault.config import KeySlot
 from restorium.vault.keys import Key
 from restorium.vault.manifests import PointDescription
+from restorium.vault.opening import Keys
 from restorium.vault.prune import PrunePolicy, PruneReport
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
@@ -29,6 +31,8 @@ __all__ = [
     "DiskRecord",
     "Finding",
     "Key",
+    "KeySlot",
+    "Keys",
     "Point",
     "PointCheck",
     "PointDescription",

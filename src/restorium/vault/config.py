@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from restorium.vault.keys import KEY_BYTES, Key, KeyKind, Keyring, RandomBytes, derive
-from restorium.vocabulary.errors import DataCorrupt, NotAVault, Unsupported, WrongKey
+from restorium.vocabulary.errors import Conflict, DataCorrupt, NotAVault, NotFound, Unsupported, WrongKey
 
 FORMAT = "restorium-vault"
 VERSION = 1
@@ -36,6 +36,64 @@ class Config:
     chunk_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeySlot:
+    """One key that opens the vault. ``name``: 16 hexadecimal digits, its own for good."""
+
+    name: str
+    kind: KeyKind
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """A configuration and the key that was in it."""
+
+    content: bytes
+    master: bytes
+    slot: KeySlot
+    """The one that opened."""
+
+    @property
+    def config(self) -> Config:
+        document = json.loads(self.content)
+        return Config(UUID(document["id"]), int(document["chunk_size"]))
+
+    @property
+    def slots(self) -> tuple[KeySlot, ...]:
+        return tuple(_shown(slot) for slot in json.loads(self.content)["slots"])
+
+    def keyring(self) -> Keyring:
+        return Keyring(self.master)
+
+    def with_key(self, key: Key, random_bytes: RandomBytes) -> bytes:
+        """The configuration with one slot more."""
+        document = json.loads(self.content)
+        document["slots"].append(_wrap(key, self.master, random_bytes))
+        return _sealed(document, self.master)
+
+    def without(self, name: str) -> bytes:
+        """The configuration without that slot. Raises NotFound, and Conflict for the last one."""
+        document = json.loads(self.content)
+        left = [slot for slot in document["slots"] if _shown(slot).name != name]
+        if len(left) == len(document["slots"]):
+            raise NotFound(f"there is no key {name}", hint="List the keys to see what there is.")
+        if not left:
+            raise Conflict(
+                f"{name} is the last key, without which nobody could open the repository",
+                hint="Add another first.",
+            )
+        return _sealed(document | {"slots": left}, self.master)
+
+    def rotated(self, key: Key, random_bytes: RandomBytes) -> bytes:
+        """The configuration with ``key`` in place of the one that opened it."""
+        document = json.loads(self.content)
+        document["slots"] = [
+            _wrap(key, self.master, random_bytes) if _shown(slot) == self.slot else slot
+            for slot in document["slots"]
+        ]
+        return _sealed(document, self.master)
+
+
 def create(key: Key, random_bytes: RandomBytes) -> bytes:
     """The ``config`` of a new vault with one key slot. The id and the master key are drawn here."""
     master = random_bytes(KEY_BYTES)
@@ -46,31 +104,47 @@ def create(key: Key, random_bytes: RandomBytes) -> bytes:
         "chunk_size": CHUNK_SIZE,
         "slots": [_wrap(key, master, random_bytes)],
     }
-    document["tag"] = Keyring(master).config_tag(_canonical(document)).hex()
-    return json.dumps(document, indent=1).encode()
+    return _sealed(document, master)
 
 
-def unlock(content: bytes, key: Key, url: str) -> tuple[Config, Keyring]:
+def unlock(content: bytes, key: Key, url: str) -> Unlocked:
     """Try the key on every slot of its kind.
 
     Raises NotAVault, Unsupported (a later format), WrongKey, and DataCorrupt if the document was changed.
     """
     document = _parse(content, url)
-    master = None
+    found: Unlocked | None = None
     try:
         for slot in document["slots"]:
             if slot["kind"] == key.kind and (master := _unwrap(slot, key)) is not None:
+                found = Unlocked(content, master, _shown(slot))
                 break
-        tag = bytes.fromhex(document["tag"])
-        config = Config(UUID(document["id"]), int(document["chunk_size"]))
+        Config(UUID(document["id"]), int(document["chunk_size"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataCorrupt(f"the configuration of {url} is damaged: {error!r}") from error
-    if master is None:
+    if found is None:
         raise WrongKey(f"the {key.kind} does not open {url}")
-    keyring = Keyring(master)
-    if not compare_digest(keyring.config_tag(_canonical(document)), tag):
+    if not is_intact(content, found.keyring()):
         raise DataCorrupt(f"the configuration of {url} was changed")
-    return config, keyring
+    return found
+
+
+def is_intact(content: bytes, keyring: Keyring) -> bool:
+    """Whether the document is as whoever had the vault's key wrote it."""
+    try:
+        document = json.loads(content)
+        return compare_digest(keyring.config_tag(_canonical(document)), bytes.fromhex(document["tag"]))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
+
+
+def _sealed(document: dict[str, Any], master: bytes) -> bytes:
+    document["tag"] = Keyring(master).config_tag(_canonical(document)).hex()
+    return json.dumps(document, indent=1).encode()
+
+
+def _shown(slot: Mapping[str, Any]) -> KeySlot:
+    return KeySlot(str(slot["salt"])[:16], KeyKind(slot["kind"]))
 
 
 def _parse(content: bytes, url: str) -> dict[str, Any]:

@@ -9,21 +9,24 @@ object shorter than what is asked of it.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
     PermissionDeniedError,
+    PreconditionError,
     UnauthenticatedError,
 )
 from obstore.store import LocalStore, ObjectStore, from_url
@@ -144,6 +147,31 @@ class Storage:
             self.delete(part)
             raise
 
+    def replace(self, name: str, content: Buffer, expected: Buffer | None) -> None:
+        """Write one of the few objects that change, at once or not at all.
+
+        expected: what it holds now; None for whatever it holds or nothing. Raises Conflict if it holds something
+        else. Of two at once one wins, on a folder and wherever the storage has conditional writes.
+        """
+        if self._folder is not None:
+            self._replace_file(name, content, expected)
+            return
+        mode: Any = "overwrite"
+        if expected is not None:
+            found = self._try(name, lambda: self._store.get(name))
+            if bytes(found.bytes()) != expected:
+                raise Conflict(f"{name} in {self.url} was changed meanwhile")
+            # A member that is None is refused.
+            mode = {each: found.meta[each] for each in ("e_tag", "version") if found.meta[each] is not None}
+        try:
+            self._try(name, lambda: self._store.put(name, content, mode=mode, use_multipart=False))
+        except NotImplementedError:
+            self._try(name, lambda: self._store.put(name, content, use_multipart=False))
+        except Conflict:
+            # An attempt whose answer was lost may have been the one that wrote it.
+            if self.get(name) != content:
+                raise
+
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """What is under ``prefix/``, in no order."""
         pages = self._try(prefix, lambda: iter(self._store.list(prefix, chunk_size=1000)))
@@ -174,6 +202,24 @@ class Storage:
         except NotFound:
             return
 
+    def _replace_file(self, name: str, content: Buffer, expected: Buffer | None) -> None:
+        assert self._folder is not None
+        folder = os.open(self._folder, os.O_RDONLY)
+        part = f"{_PART}{self._random_bytes(16).hex()}"
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if expected is not None and self.get(name) != expected:
+                raise Conflict(f"{name} in {self.url} was changed meanwhile")
+            self._try(part, lambda: self._write_part(part, content))
+            self._try(name, lambda: self._store.rename(part, name, overwrite=True))
+            self._try(name, lambda: self._sync_folders(name))
+        except BaseException:
+            with suppress(StorageUnavailable):
+                self.delete(part)
+            raise
+        finally:
+            os.close(folder)
+
     def _write_part(self, part: str, content: Buffer) -> None:
         assert self._folder is not None
         self._store.put(part, content, use_multipart=False)
@@ -203,6 +249,8 @@ class Storage:
                 raise NotFound(f"{self.url} has no {name}") from error
             except AlreadyExistsError as error:
                 raise Conflict(f"{self.url} already has {name}") from error
+            except PreconditionError as error:
+                raise Conflict(f"{name} in {self.url} was changed meanwhile") from error
             except (BaseError, OSError) as error:
                 number = _os_error(error)
                 if number in _FULL:

@@ -11,27 +11,24 @@ from typing import Self
 from uuid import UUID
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
-from restorium.vault import config, manifests
+from restorium.vault import config, manifests, opening
 from restorium.vault.backup import BackupWriter
 from restorium.vault.chunkstore import ChunkStore
 from restorium.vault.index import Index
 from restorium.vault.keys import Key, Keyring, RandomBytes
 from restorium.vault.manifests import PointDescription
+from restorium.vault.opening import Keys
 from restorium.vault.prune import Progress, Prune, PrunePolicy, PruneReport
 from restorium.vault.restore import StoredDisk
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
 from restorium.vault.verify import Verification, VerifyReport
 from restorium.vocabulary.errors import (
-    Conflict,
     InvalidInput,
-    NotAVault,
     NotFound,
-    VaultExists,
 )
 
 WINDOW_BYTES = 64 * 1024 * 1024
-_CONFIG = "config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +88,7 @@ class Vault:
         Raises VaultExists, InvalidInput (no URL of a repository), StorageUnavailable, RepositoryFull.
         """
         storage = url if isinstance(url, Storage) else Storage.open(url, make=True)
-        try:
-            storage.put(_CONFIG, config.create(key, random_bytes))
-        except Conflict as error:
-            raise VaultExists(f"there is a vault at {storage.url} already") from error
+        opening.make(storage, key, random_bytes)
         return cls.open(storage, key, quota_bytes=quota_bytes, cache=cache, random_bytes=random_bytes)
 
     @classmethod
@@ -113,12 +107,14 @@ class Vault:
         Raises WrongKey, NotAVault, Unsupported, DataCorrupt, StorageUnavailable, InvalidInput.
         """
         storage = url if isinstance(url, Storage) else Storage.open(url)
-        try:
-            content = storage.get(_CONFIG)
-        except NotFound as error:
-            raise NotAVault(f"there is no vault at {storage.url}") from error
-        opened, keyring = config.unlock(content, key, storage.url)
-        return cls(storage, opened, keyring, quota_bytes, cache, random_bytes)
+        opened = opening.load(storage, key)
+        return cls(storage, opened.config, opened.keyring(), quota_bytes, cache, random_bytes)
+
+    @staticmethod
+    def keys(url: str | Storage, key: Key, *, random_bytes: RandomBytes = secrets.token_bytes) -> Keys:
+        """The keys that open the vault, to be listed and changed by whoever has one of them."""
+        storage = url if isinstance(url, Storage) else Storage.open(url)
+        return Keys(storage, key, random_bytes)
 
     def __enter__(self) -> Self:
         return self

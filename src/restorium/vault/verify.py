@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from restorium.vault import manifests
+from restorium.vault import manifests, opening
 from restorium.vault.chunkstore import ChunkStore
 from restorium.vault.keys import RandomBytes
 from restorium.vault.marks import MOST_PACKS, Reason
@@ -123,6 +123,9 @@ class Verification:
         points = sorted(name for name, _ in manifests.listed(self._chunks.storage))
         results = [result for name in points if (result := self._check_point(name)) is not None]
         findings += [Finding(f"points/{each.name}", problem) for each in results for problem in each.problems]
+        mend = quarantine is not None
+        broken = opening.problems(self._chunks.storage, self._chunks.keyring, mend=mend)
+        findings += [Finding(name, problem) for name, problem in broken]
         quarantined = 0 if quarantine is None else self._quarantine(damaged, quarantine)
         return VerifyReport(packs, len(results), read_bytes, tuple(findings), tuple(results), quarantined)
 
