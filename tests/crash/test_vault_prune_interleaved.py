@@ -220,6 +220,7 @@ def test_whoever_is_paused_anywhere_while_two_prunes_run_loses_nothing(tmp_path:
             pause, steps = pause + 1, world.steps
 
 
+@pytest.mark.slow
 def test_an_order_of_each_cast_loses_no_point(tmp_path: Path) -> None:
     for number, cast in enumerate(CASTS.values()):
         play(tmp_path / str(number), number, cast, timedelta())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 START = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -22,9 +22,11 @@ class Objects:
         self.held: dict[str, tuple[bytes, datetime]] = {}
         self._deleted: dict[str, tuple[int, datetime, datetime]] = {}
 
-    def put(self, path: str, file: Any, *, mode: str = "overwrite", **_: object) -> None:
+    def put(self, path: str, file: Any, *, mode: Any = "overwrite", **_: object) -> None:
         if mode == "create" and path in self.held:
             raise AlreadyExistsError(path)
+        if isinstance(mode, dict) and mode["e_tag"] != _e_tag(self.content(path)):
+            raise PreconditionError(path)
         self.held[path] = (bytes(file), self.now)
 
     def content(self, path: str) -> bytes:
@@ -55,9 +57,14 @@ class Objects:
         ]
 
 
+def _e_tag(content: bytes) -> str:
+    return str(hash(content))
+
+
 class _Got:
     def __init__(self, content: bytes) -> None:
         self._content = content
+        self.meta = {"e_tag": _e_tag(content), "version": None}
 
     def bytes(self) -> bytes:
         return self._content

@@ -37,6 +37,7 @@ def test_codes_do_not_change() -> None:
         "not-a-vault",
         "not-authenticated",
         "not-found",
+        "point-locked",
         "repository-full",
         "server-unreachable",
         "storage-unavailable",

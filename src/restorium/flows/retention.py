@@ -1,6 +1,6 @@
 """Retention, after each run that made a restore point: old points leave the catalog, then the repository.
 
-Only manifests are removed. The chunks of a point stay in their packs until a prune, which there is not yet.
+Only manifests are removed. The chunks of a point stay in their packs until a prune.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from restorium.catalog import backups, job_sessions, jobs, retention, schedules
 from restorium.flows.engine import Engine
-from restorium.vocabulary.errors import VaultError
+from restorium.vocabulary.errors import PointLocked, VaultError
 from restorium.vocabulary.schedule import zone_of
 
 
@@ -47,6 +47,9 @@ def remove_manifests(engine: Engine, repository_id: UUID) -> None:
     with engine.database.read() as connection:
         left = retention.manifests_left(connection, repository_id)
     for name in left:
-        engine.vault(repository_id).delete_point(name)
+        try:
+            engine.vault(repository_id).delete_point(name)
+        except PointLocked:
+            continue  # until a later run
         with engine.database.write() as connection:
             retention.manifest_removed(connection, repository_id, name)

@@ -18,6 +18,7 @@ _STATUS: tuple[tuple[type[errors.RestoriumError], int], ...] = (
     (errors.Conflict, 409),
     (errors.TargetExists, 409),
     (errors.VaultExists, 409),
+    (errors.PointLocked, 409),
     (errors.WrongKey, 422),
     (errors.NotAVault, 422),
     (errors.HostError, 422),

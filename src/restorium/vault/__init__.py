@@ -21,6 +21,7 @@ from restorium.vault.opening import Keys
 from restorium.vault.prune import PrunePolicy, PruneReport
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
+from restorium.vault.trusted_time import Clocks
 from restorium.vault.vault import WINDOW_BYTES, Point, Usage, Vault
 from restorium.vault.verify import Finding, PointCheck, VerifyReport
 
@@ -28,6 +29,7 @@ __all__ = [
     "WINDOW_BYTES",
     "BackupStats",
     "BackupWriter",
+    "Clocks",
     "DiskRecord",
     "Finding",
     "Key",

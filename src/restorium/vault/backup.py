@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
 from restorium.disks.interface import DiskReader, Extent
-from restorium.vault import manifests
+from restorium.vault import manifests, opening
 from restorium.vault.chunks import DataIds
 from restorium.vault.chunkstore import ChunkStore
 from restorium.vault.keys import RandomBytes
@@ -24,6 +25,7 @@ from restorium.vault.packwriter import PackWriter
 from restorium.vault.parent import UNKNOWN_ID, ParentIds
 from restorium.vault.plan import SEGMENT_CHUNKS, runs, segment_masks
 from restorium.vault.tables import ZERO_ID, DiskRecord, split_ids
+from restorium.vault.trusted_time import TrustedTime
 from restorium.vault.workers import Workers
 from restorium.vocabulary.errors import (
     ChunkMissing,
@@ -97,6 +99,7 @@ class BackupWriter:
         chunks: ChunkStore,
         vault_id: UUID,
         chunk_size: int,
+        trusted_time: TrustedTime,
         *,
         quota_bytes: int | None,
         random_bytes: RandomBytes,
@@ -105,6 +108,7 @@ class BackupWriter:
         self._chunks = chunks
         self._vault_id = vault_id
         self._chunk_size = chunk_size
+        self._trusted_time = trusted_time
         self._random_bytes = random_bytes
         self._threads = threads
         self._quota_bytes = quota_bytes
@@ -172,6 +176,9 @@ class BackupWriter:
         if len(set(keys)) != len(keys):
             raise InvalidInput(f"a restore point cannot hold two disks of one key, as in {keys}")
         self._packs.finish()
+        days = opening.protected_days(self._chunks.storage, self._chunks.keyring)
+        locked = self._trusted_time.now() + timedelta(days=days) if days else None
+        description = replace(description, locked_until=locked)
         name = manifests.new_name(description.created, self._random_bytes)
         content = manifests.seal(self._chunks.keyring, self._vault_id, name, description, self._random_bytes)
         storage = self._chunks.storage

@@ -24,6 +24,7 @@ from restorium.vocabulary.errors import Conflict, DataCorrupt, NotAVault, NotFou
 FORMAT = "restorium-vault"
 VERSION = 1
 CHUNK_SIZE = 256 * 1024
+_PROTECTED = "protected_days"
 _NONCE_BYTES = 12
 _SALT_BYTES = 16
 _ITERATIONS, _LANES, _MEMORY_KIB = 3, 4, 64 * 1024
@@ -84,6 +85,10 @@ class Unlocked:
             )
         return _sealed(document | {"slots": left}, self.master)
 
+    def protecting(self, days: int) -> bytes:
+        """The configuration with another window in which points may not be deleted."""
+        return _sealed(json.loads(self.content) | {_PROTECTED: days}, self.master)
+
     def rotated(self, key: Key, random_bytes: RandomBytes) -> bytes:
         """The configuration with ``key`` in place of the one that opened it."""
         document = json.loads(self.content)
@@ -127,6 +132,11 @@ def unlock(content: bytes, key: Key, url: str) -> Unlocked:
     if not is_intact(content, found.keyring()):
         raise DataCorrupt(f"the configuration of {url} was changed")
     return found
+
+
+def protected_days(content: bytes) -> int:
+    """For how many days a point may not be deleted."""
+    return int(json.loads(content).get(_PROTECTED, 0))
 
 
 def is_intact(content: bytes, keyring: Keyring) -> bool:

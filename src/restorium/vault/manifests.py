@@ -23,24 +23,35 @@ _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class PointDescription:
-    """What a restore point is of. ``vm`` is JSON of the caller's own shape; ``created`` is aware."""
+    """What a restore point is of. ``vm`` is JSON of the caller's own shape; ``created`` is aware.
+
+    locked_until: when it may be deleted at the earliest, as the vault set it.
+    """
 
     vm: Mapping[str, Any]
     created: datetime
     disks: tuple[DiskRecord, ...]
+    locked_until: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
+        locked = {} if self.locked_until is None else {"locked_until": self.locked_until.isoformat()}
         return {
             "vm": dict(self.vm),
             "created": self.created.isoformat(),
             "disks": [disk.to_json() for disk in self.disks],
-        }
+        } | locked
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> PointDescription:
         """What ``to_json`` gave. Raises ValueError, KeyError or TypeError for anything else."""
         disks = tuple(DiskRecord.from_json(disk) for disk in value["disks"])
-        return cls(dict(value["vm"]), datetime.fromisoformat(value["created"]), disks)
+        locked = value.get("locked_until")
+        return cls(
+            dict(value["vm"]),
+            datetime.fromisoformat(value["created"]),
+            disks,
+            None if locked is None else datetime.fromisoformat(locked),
+        )
 
 
 def new_name(created: datetime, random_bytes: RandomBytes) -> str:

@@ -16,6 +16,7 @@ from restorium.vault.storage import Storage
 from restorium.vocabulary.errors import (
     Conflict,
     DataCorrupt,
+    InvalidInput,
     NotAVault,
     NotFound,
     VaultExists,
@@ -23,6 +24,7 @@ from restorium.vocabulary.errors import (
 )
 
 NAME, COPY = "config", "config.copy"
+MOST_DAYS = 36500
 
 
 def make(storage: Storage, key: Key, random_bytes: RandomBytes) -> None:
@@ -43,10 +45,8 @@ def load(storage: Storage, key: Key) -> Unlocked:
         return config.unlock(content, key, storage.url)
     except (NotFound, NotAVault, DataCorrupt, WrongKey) as error:
         copy: Unlocked | None = None
-        try:
+        with suppress(NotFound, NotAVault, DataCorrupt):  # the first error says what is wrong
             copy = config.unlock(storage.get(COPY), key, storage.url)
-        except (NotFound, NotAVault, DataCorrupt):
-            pass  # the first error says what is wrong
         # A key that was removed may still open a copy that was not written since.
         if copy is not None and not config.is_intact(content, copy.keyring()):
             return copy
@@ -81,6 +81,15 @@ class Keys:
         self._change(lambda opened: opened.rotated(key, self._random_bytes))
         self._key = key
         return load(self._storage, key).slot
+
+    def protect(self, days: int) -> None:
+        """Let no point that is made from now on be deleted before it is so many days old; 0 for no such window.
+
+        Points that are there keep what they were made with. Raises InvalidInput.
+        """
+        if not 0 <= days <= MOST_DAYS:
+            raise InvalidInput(f"points cannot be kept from deletion for {days} days")
+        self._change(lambda opened: opened.protecting(days))
 
     def remove(self, name: str) -> None:
         """Raises NotFound, and Conflict for the last one."""
@@ -131,3 +140,13 @@ def problems(storage: Storage, keyring: Keyring, *, mend: bool) -> list[tuple[st
         with suppress(Conflict, NotFound):  # somebody else has just written it
             storage.replace(name, good, found[name])
     return list(wrong.items())
+
+
+def protected_days(storage: Storage, keyring: Keyring) -> int:
+    """For how many days a point made now may not be deleted. Raises DataCorrupt, StorageUnavailable."""
+    for name in (NAME, COPY):
+        with suppress(NotFound):
+            content = storage.get(name)
+            if config.is_intact(content, keyring):
+                return config.protected_days(content)
+    raise DataCorrupt(f"the configuration of {storage.url} is damaged")

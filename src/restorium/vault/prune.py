@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import groupby
 from uuid import UUID
 
@@ -24,6 +25,8 @@ from restorium.vault.marks import MOST_PACKS, Reason
 from restorium.vault.packs import Location, pack_name, parse_pack_name, read_footer
 from restorium.vault.packwriter import PackWriter
 from restorium.vault.survey import Held, Survey
+from restorium.vault.tables import DiskRecord
+from restorium.vault.trusted_time import TrustedTime
 from restorium.vocabulary.errors import Cancelled, ChunkMissing, DataCorrupt, NotFound
 
 _FOOTERS = 32
@@ -80,6 +83,7 @@ class Prune:
         vault_id: UUID,
         chunk_size: int,
         policy: PrunePolicy,
+        trusted_time: TrustedTime,
         random_bytes: RandomBytes,
         progress: Progress,
         cancelled: Callable[[], bool],
@@ -88,6 +92,7 @@ class Prune:
         self._vault_id = vault_id
         self._chunk_size = chunk_size
         self._policy = policy
+        self._trusted_time = trusted_time
         self._random_bytes = random_bytes
         self._progress = progress
         self._cancelled = cancelled
@@ -142,16 +147,25 @@ class Prune:
             try:
                 point = manifests.open_sealed(self._chunks.keyring, self._vault_id, name, content)
                 for disk in point.disks:
-                    for _, ids in chunk_ids(
-                        self._chunks,
-                        self._chunk_size,
-                        disk,
-                        lambda table_id: survey.first_walk(table_id, locked=False),
-                    ):
-                        self._check()
-                        survey.add_needed(ids, locked=False)
+                    self._add_needed(survey, disk, locked=self._is_locked(point))
             except (DataCorrupt, ChunkMissing) as error:
                 self._report.unreadable.append((object_of(name), error.message))
+
+    def _add_needed(self, survey: Survey, disk: DiskRecord, *, locked: bool) -> None:
+        def is_new(table_id: bytes) -> bool:
+            return survey.first_walk(table_id, locked=locked)
+
+        for _, ids in chunk_ids(self._chunks, self._chunk_size, disk, is_new):
+            self._check()
+            survey.add_needed(ids, locked=locked)
+
+    def _is_locked(self, point: manifests.PointDescription) -> bool:
+        """Whether packs that hold anything of the point are not to be touched."""
+        return point.locked_until is not None and self._believed_now < point.locked_until
+
+    @cached_property
+    def _believed_now(self) -> datetime:
+        return self._trusted_time.now()
 
     def _sweep(self, survey: Survey) -> None:
         """Remove what was doomed long ago, and copy what is needed out of what stays."""
@@ -241,7 +255,7 @@ class Prune:
             if pack.locked:
                 continue
             room -= pack.needed
-            if pack.needed and (pack.needed >= pack.size * self._policy.sparse or room < 0):
+            if pack.needed and (pack.needed >= pack.stored * self._policy.sparse or room < 0):
                 return
             yield pack
 

@@ -24,25 +24,30 @@ CREATE TABLE ripe (id BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 _NEEDED = "SELECT id, locked FROM live WHERE id IN "
 _HELD = """
-SELECT listed.id, listed.size, held.needed, held.locked
+SELECT listed.id, listed.size, held.stored, held.needed, held.locked
 FROM (
-    SELECT chunks.pack, coalesce(sum(chunks.stored) FILTER (WHERE live.id IS NOT NULL), 0) AS needed,
+    SELECT chunks.pack, sum(chunks.stored) AS stored,
+        coalesce(sum(chunks.stored) FILTER (WHERE live.id IS NOT NULL), 0) AS needed,
         coalesce(max(live.locked), 0) AS locked
     FROM known.chunks LEFT JOIN live ON live.id = chunks.id GROUP BY chunks.pack
 ) AS held
 JOIN known.packs ON packs.number = held.pack
 JOIN listed ON listed.id = packs.id
 WHERE listed.modified <= ? AND listed.id NOT IN (SELECT id FROM doomed)
-ORDER BY held.needed * 1.0 / listed.size
+ORDER BY held.needed * 1.0 / held.stored
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A pack: its size, how many bytes of it are of chunks that some point needs, and whether one may not go yet."""
+    """A pack. ``stored``: bytes of its chunks; ``needed``: of those that some point needs.
+
+    locked: whether such a point may not be deleted yet.
+    """
 
     pack_id: bytes
     size: int
+    stored: int
     needed: int
     locked: bool
 
@@ -129,5 +134,6 @@ class Survey:
 
     def held(self, written_until: datetime) -> Iterator[Held]:
         """Packs that are old enough and not doomed, the emptiest first."""
-        for pack_id, size, needed, locked in self._connection.execute(_HELD, (written_until.timestamp(),)):
-            yield Held(pack_id, size, needed, bool(locked))
+        rows = self._connection.execute(_HELD, (written_until.timestamp(),))
+        for pack_id, size, stored, needed, locked in rows:
+            yield Held(pack_id, size, stored, needed, bool(locked))

@@ -16,16 +16,20 @@ from restorium.vault.backup import BackupWriter
 from restorium.vault.chunkstore import ChunkStore
 from restorium.vault.index import Index
 from restorium.vault.keys import Key, Keyring, RandomBytes
+from restorium.vault.log import warn
 from restorium.vault.manifests import PointDescription
 from restorium.vault.opening import Keys
 from restorium.vault.prune import Progress, Prune, PrunePolicy, PruneReport
 from restorium.vault.restore import StoredDisk
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
+from restorium.vault.trusted_time import MACHINE, Clocks, TrustedTime
 from restorium.vault.verify import Verification, VerifyReport
 from restorium.vocabulary.errors import (
+    DataCorrupt,
     InvalidInput,
     NotFound,
+    PointLocked,
 )
 
 WINDOW_BYTES = 64 * 1024 * 1024
@@ -63,6 +67,7 @@ class Vault:
         quota_bytes: int | None,
         cache: Path,
         random_bytes: RandomBytes,
+        clocks: Clocks,
     ) -> None:
         self.id: UUID = opened.vault_id
         self.chunk_size = opened.chunk_size
@@ -70,6 +75,7 @@ class Vault:
         self._keyring = keyring
         self._quota_bytes = quota_bytes
         self._random_bytes = random_bytes
+        self._trusted_time = TrustedTime(storage, keyring, clocks)
         self._index = Index(cache, opened.vault_id)
         self._chunks = ChunkStore(storage, keyring, opened.vault_id, self._index)
 
@@ -82,6 +88,7 @@ class Vault:
         quota_bytes: int | None = None,
         cache: Path,
         random_bytes: RandomBytes = secrets.token_bytes,
+        clocks: Clocks = MACHINE,
     ) -> Vault:
         """Make a vault where none is, and open it. ``random_bytes`` must never give the same twice.
 
@@ -89,7 +96,9 @@ class Vault:
         """
         storage = url if isinstance(url, Storage) else Storage.open(url, make=True)
         opening.make(storage, key, random_bytes)
-        return cls.open(storage, key, quota_bytes=quota_bytes, cache=cache, random_bytes=random_bytes)
+        return cls.open(
+            storage, key, quota_bytes=quota_bytes, cache=cache, random_bytes=random_bytes, clocks=clocks
+        )
 
     @classmethod
     def open(
@@ -100,6 +109,7 @@ class Vault:
         quota_bytes: int | None = None,
         cache: Path,
         random_bytes: RandomBytes = secrets.token_bytes,
+        clocks: Clocks = MACHINE,
     ) -> Vault:
         """Open a vault. ``quota_bytes`` is the most that its packs may take; ``cache`` a folder of this
         machine.
@@ -108,7 +118,7 @@ class Vault:
         """
         storage = url if isinstance(url, Storage) else Storage.open(url)
         opened = opening.load(storage, key)
-        return cls(storage, opened.config, opened.keyring(), quota_bytes, cache, random_bytes)
+        return cls(storage, opened.config, opened.keyring(), quota_bytes, cache, random_bytes, clocks)
 
     @staticmethod
     def keys(url: str | Storage, key: Key, *, random_bytes: RandomBytes = secrets.token_bytes) -> Keys:
@@ -144,6 +154,7 @@ class Vault:
             self._chunks,
             self.id,
             self.chunk_size,
+            self._trusted_time,
             quota_bytes=self._quota_bytes,
             random_bytes=self._random_bytes,
             threads=threads,
@@ -164,9 +175,22 @@ class Vault:
     def delete_point(self, name: str) -> None:
         """Remove a restore point: its manifest alone, for good. One that is not there is no error.
 
-        Its chunks stay in their packs, where other points may need them. Raises InvalidInput, StorageUnavailable.
+        Its chunks stay in their packs until a prune. Raises PointLocked if it may not be deleted yet, InvalidInput,
+        StorageUnavailable.
         """
-        self._storage.delete(manifests.object_name(name), durable=True)
+        object_name = manifests.object_name(name)
+        try:
+            locked_until = self.point(name).description.locked_until
+        except NotFound:
+            locked_until = None
+        except DataCorrupt as error:
+            warn("a damaged restore point is deleted", point=name, error=error.message)
+            locked_until = None
+        if locked_until is not None and self._trusted_time.now() < locked_until:
+            raise PointLocked(
+                f"restore point {name} may not be deleted before {locked_until:%Y-%m-%d %H:%M} UTC"
+            )
+        self._storage.delete(object_name, durable=True)
         self._storage.delete(manifests.intent_name(name))
 
     def prune(
@@ -186,6 +210,7 @@ class Vault:
             self.id,
             self.chunk_size,
             policy or PrunePolicy(),
+            self._trusted_time,
             self._random_bytes,
             progress,
             cancelled,

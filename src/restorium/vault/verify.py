@@ -39,10 +39,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class PointCheck:
-    """What a verification found of one restore point: nothing wrong if ``problems`` is empty."""
+    """What a verification found of one restore point: nothing wrong if ``problems`` is empty.
+
+    transient: it could not be read, which says nothing about it.
+    """
 
     name: str
     problems: tuple[str, ...]
+    transient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,11 @@ class Verification:
         packs = sum(1 for _ in self._chunks.list_packs())
         points = sorted(name for name, _ in manifests.listed(self._chunks.storage))
         results = [result for name in points if (result := self._check_point(name)) is not None]
-        findings += [Finding(f"points/{each.name}", problem) for each in results for problem in each.problems]
+        findings += [
+            Finding(f"points/{each.name}", problem, each.transient)
+            for each in results
+            for problem in each.problems
+        ]
         mend = quarantine is not None
         broken = opening.problems(self._chunks.storage, self._chunks.keyring, mend=mend)
         findings += [Finding(name, problem) for name, problem in broken]
@@ -162,13 +170,16 @@ class Verification:
             lost = True
             problems.append(Finding(name, error.message))
         except StorageUnavailable as error:
-            # One pack that cannot be read leaves the others to be read; a storage that is gone does not.
-            self._unread += 1
-            if self._unread > _MOST_UNREAD:
-                raise
+            self._bear(error)
             problems.append(Finding(name, error.message, transient=True))
         self._progress(size)
         return _PackCheck(pack_id, size, tuple(problems), lost, tuple(bad))
+
+    def _bear(self, error: StorageUnavailable) -> None:
+        """One object that cannot be read leaves the others to be read; a storage that is gone does not."""
+        self._unread += 1
+        if self._unread > _MOST_UNREAD:
+            raise error
 
     def _reads_well(self, location: Location) -> bool:
         """A second look, past whatever happened to the bytes on their way."""
@@ -193,6 +204,9 @@ class Verification:
             return None
         except (DataCorrupt, ChunkMissing) as error:
             problems.append(error.message)
+        except StorageUnavailable as error:
+            self._bear(error)
+            return PointCheck(name, (error.message,), transient=True)
         if problems and not self._is_there(object_name):
             return None  # its chunks may have gone with it
         return PointCheck(name, tuple(problems))

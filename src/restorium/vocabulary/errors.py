@@ -22,6 +22,7 @@
     │  ├─ ChunkMissing
     │  ├─ DataCorrupt               a digest or authentication tag does not match
     │  ├─ RepositoryFull
+    │  ├─ PointLocked               a restore point that may not be deleted yet
     │  └─ StorageUnavailable        transient; says nothing about the data
     ├─ DatabaseUnavailable          the catalog's database; transient
     ├─ TargetFull                   no room where a restore writes
@@ -162,6 +163,11 @@ class DataCorrupt(VaultError):
 class RepositoryFull(VaultError):
     code = "repository-full"
     default_hint = "Free space on the repository or raise its capacity, then run the job again."
+
+
+class PointLocked(VaultError):
+    code = "point-locked"
+    default_hint = "Wait until then; the repository was told to keep its points for so long."
 
 
 class StorageUnavailable(VaultError):
