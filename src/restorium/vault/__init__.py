@@ -19,6 +19,7 @@ from restorium.vault.keys import Key
 from restorium.vault.manifests import PointDescription
 from restorium.vault.opening import Keys
 from restorium.vault.prune import PrunePolicy, PruneReport
+from restorium.vault.stats import PointStats, VaultStats
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
 from restorium.vault.trusted_time import Clocks
@@ -38,10 +39,12 @@ __all__ = [
     "Point",
     "PointCheck",
     "PointDescription",
+    "PointStats",
     "PrunePolicy",
     "PruneReport",
     "Storage",
     "Usage",
     "Vault",
+    "VaultStats",
     "VerifyReport",
 ]

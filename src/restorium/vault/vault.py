@@ -21,6 +21,7 @@ from restorium.vault.manifests import PointDescription
 from restorium.vault.opening import Keys
 from restorium.vault.prune import Progress, Prune, PrunePolicy, PruneReport
 from restorium.vault.restore import StoredDisk
+from restorium.vault.stats import Counting, VaultStats
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
 from restorium.vault.trusted_time import MACHINE, Clocks, TrustedTime
@@ -215,6 +216,15 @@ class Vault:
             progress,
             cancelled,
         ).run()
+
+    def stats(
+        self,
+        *,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> VaultStats:
+        """What the room is used for. Raises Cancelled, StorageUnavailable."""
+        return Counting(self._chunks, self.id, self.chunk_size).run(progress, cancelled)
 
     def missing_chunks(
         self, point: Point, disk: DiskRecord, *, cancelled: Callable[[], bool] = lambda: False
