@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     """Backups and restores that run at once on one repository; more wait."""
     keep_flow_records: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
     """How long the durable engine keeps the steps of a finished flow, for those who look for a fault."""
+    prune_interval: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
+    """Seconds, or an ISO 8601 duration, between two prunes of a repository by the server; 0 for none."""
     http: HttpSettings = Field(default_factory=HttpSettings)
     em: EmSettings = Field(default_factory=EmSettings)
     vault: VaultSettings = Field(default_factory=VaultSettings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,7 +11,9 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of
+from restorium.catalog.surroundings import now
 from restorium.catalog.tables import backups, jobs, repositories, restore_points
+from restorium.catalog.types import Instant
 from restorium.vocabulary.errors import Conflict
 
 _KIND = "repository"
@@ -71,6 +74,33 @@ def record_usage(
         .where(repositories.c.id == repository_id)
         .values(capacity_bytes=capacity_bytes, free_bytes=free_bytes)
     )
+
+
+def due_for_prune(connection: Connection, interval: timedelta) -> Sequence[Row]:
+    """Repositories whose last prune, or without one whose making, is longer ago than that."""
+    return connection.execute(sa.select(repositories).where(_due(connection, interval))).all()
+
+
+def begin_prune(connection: Connection, repository_id: UUID, interval: timedelta) -> bool:
+    """Note that a prune begins; False if another has begun since ``due_for_prune``."""
+    begun = connection.execute(
+        sa.update(repositories)
+        .where(repositories.c.id == repository_id, _due(connection, interval))
+        .values(prune_began_at=now(connection))
+    )
+    return begun.rowcount == 1
+
+
+def end_prune(connection: Connection, repository_id: UUID, outcome: str) -> None:
+    """Note what came of a prune."""
+    connection.execute(
+        sa.update(repositories).where(repositories.c.id == repository_id).values(prune_outcome=outcome)
+    )
+
+
+def _due(connection: Connection, interval: timedelta) -> sa.ColumnElement[bool]:
+    last = sa.func.coalesce(repositories.c.prune_began_at, repositories.c.created_at, type_=Instant)
+    return last <= sa.literal(now(connection) - interval, Instant)
 
 
 def remove(connection: Connection, repository_id: UUID) -> None:

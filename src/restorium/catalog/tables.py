@@ -88,6 +88,8 @@ repositories = sa.Table(
     sa.Column("capacity_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
     sa.Column("free_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("prune_began_at", Instant),
+    sa.Column("prune_outcome", sa.Text),
 )
 
 jobs = sa.Table(

@@ -19,5 +19,6 @@ the engine.
 
 import restorium.flows.backup
 import restorium.flows.expiry
+import restorium.flows.pruning
 import restorium.flows.restore
 import restorium.flows.schedule  # noqa: F401

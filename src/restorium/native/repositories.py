@@ -44,7 +44,10 @@ class NewRepository(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Repository(msgspec.Struct):
-    """``capacity_bytes`` and ``free_bytes`` are -1 where the storage cannot tell."""
+    """``capacity_bytes`` and ``free_bytes`` are -1 where the storage cannot tell.
+
+    prune_began_at, prune_outcome: of the last prune by the server; null before the first.
+    """
 
     id: UUID
     name: str
@@ -54,6 +57,8 @@ class Repository(msgspec.Struct):
     capacity_bytes: int
     free_bytes: int
     created_at: datetime
+    prune_began_at: datetime | None
+    prune_outcome: str | None
 
 
 def _add(call: Call) -> Repository:

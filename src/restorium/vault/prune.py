@@ -17,7 +17,7 @@ from functools import cached_property
 from itertools import groupby
 from uuid import UUID
 
-from restorium.vault import manifests
+from restorium.vault import manifests, opening
 from restorium.vault.chunkstore import ChunkStore
 from restorium.vault.keys import RandomBytes
 from restorium.vault.live import chunk_ids, keep
@@ -27,7 +27,7 @@ from restorium.vault.packwriter import PackWriter
 from restorium.vault.survey import Held, Survey
 from restorium.vault.tables import DiskRecord
 from restorium.vault.trusted_time import TrustedTime
-from restorium.vocabulary.errors import Cancelled, ChunkMissing, DataCorrupt, NotFound
+from restorium.vocabulary.errors import Cancelled, ChunkMissing, DataCorrupt, NotAVault, NotFound
 
 _FOOTERS = 32
 
@@ -100,7 +100,8 @@ class Prune:
         self._report = PruneReport()
 
     def run(self) -> PruneReport:
-        """Raises Cancelled, StorageUnavailable, RepositoryFull."""
+        """Raises Cancelled, NotAVault if it is gone, StorageUnavailable, RepositoryFull."""
+        self._check_there()
         now = self._chunks.storage.now()
         # In this order, on which the proof rests: marks, packs, intents, points.
         marks = [(mark.number, mark.modified, mark.packs) for mark in self._chunks.marks.all()]
@@ -115,6 +116,7 @@ class Prune:
             points = {name for name, _ in manifests.listed(self._chunks.storage)}
             self._report.points = len(points)
             self._walk(survey, sorted(points), manifests.object_name)
+            self._check_there()  # a file system that is gone lists no points
             if not self._report.unreadable:
                 self._sweep(survey)
                 self._doom(survey, now)
@@ -128,6 +130,12 @@ class Prune:
                 if done and not survey.has(packs):
                     self._chunks.marks.remove(number)
         return self._report
+
+    def _check_there(self) -> None:
+        try:
+            self._chunks.storage.modified(opening.NAME)
+        except NotFound as error:
+            raise NotAVault(f"there is no vault at {self._chunks.storage.url} any more") from error
 
     def _listed(self) -> Iterator[tuple[bytes, int, datetime]]:
         for found in self._chunks.storage.list("packs"):
