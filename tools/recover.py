@@ -57,7 +57,7 @@ class Repository:
         tag = config.pop("tag")
         canonical = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
         if blake3(canonical, key=derive("config", master)).hexdigest() != tag:
-            sys.exit("config is damaged")
+            sys.exit("config is damaged: put config.copy in its place")
         self.id_keys = {DATA: derive("chunk id, data", master), TABLE: derive("chunk id, table", master)}
         self.pack_root, self.manifest_root = derive("packs", master), derive("manifests", master)
         self.places: dict[bytes, list[Place]] = {}

@@ -1,18 +1,22 @@
-"""A reader written from docs/vault-format.md alone, tools/recover.py, reads what the vault writes."""
+"""A reader written from docs/vault-format.md alone, tools/recover.py, reads what the vault writes and has written."""
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from restorium.vault import Key
-from tests.support.vaults import CHUNK, MemoryDisk, back_up, new_vault
+from restorium.vault import Key, Vault
+from tests.support.vaults import CHUNK, MemoryDisk, MemoryTarget, back_up, new_vault
 
 ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "facts" / "vault-v1"
 SECRETS = {"passphrase": "acht Wörter wären besser".encode(), "key-file": bytes(range(64))}
 
 
@@ -68,3 +72,20 @@ def test_it_takes_a_whole_copy_of_a_chunk_for_a_damaged_one_and_else_says_which_
     assert lost.returncode != 0 and "is lost or damaged" in lost.stderr
     pack.write_bytes(whole)
     assert recover(*asked, tmp_path / "whole").returncode == 0
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_repository_written_when_the_format_was_frozen_stays_readable(tmp_path: Path, kind: str) -> None:
+    """Two keys, two points, one of them an increment; chunks of both encodings, holes. GOLDEN never changes."""
+    expected = json.loads((GOLDEN / "expected.json").read_text())
+    folder = shutil.copytree(GOLDEN / "vault", tmp_path / "vault")
+    start = (folder, *key_option(tmp_path, kind))
+    with Vault.open(folder.as_uri(), a_key(kind), cache=tmp_path / "cache") as vault:
+        assert vault.points() == sorted(expected)
+        for number, name in enumerate(expected):
+            for disk in vault.point(name).disks:
+                target, out = MemoryTarget(disk.size), tmp_path / f"{number}-{disk.size}"
+                vault.restore_disk(disk, target)
+                assert recover(*start, name, disk.key, out).returncode == 0
+                digests = {sha256(content).hexdigest() for content in (target.content, out.read_bytes())}
+                assert digests == {expected[name][disk.key]}
