@@ -77,6 +77,22 @@ def test_a_flipped_bit_in_chunk_data_names_disk_and_bytes(tmp_path: Path, disk: 
         vault.close()
 
 
+def test_a_flipped_bit_in_a_disks_table_names_disk_and_bytes(tmp_path: Path) -> None:
+    vault = new_vault(tmp_path)
+    back_up(vault, MemoryDisk(b"x" * CHUNK))
+    data = only(tmp_path, "packs/*/*")
+    _, disk = back_up(vault, MemoryDisk(b"x" * 2 * CHUNK))
+    vault.close()
+    (tables,) = set((tmp_path / "vault").glob("packs/*/*")) - {data}
+    for _ in with_each_bit_flipped(tables, iter([HEADER + 3])):
+        vault = open_vault(tmp_path)
+        with pytest.raises(DataCorrupt, match="disk 'disk-0', bytes 0 to 524288: their table is lost"):
+            restored(vault, disk)
+        (finding,) = [each for each in vault.verify().findings if each.subject.startswith("points/")]
+        assert finding.problem.startswith("disk 'disk-0', bytes 0 to 524288: their table is lost")
+        vault.close()
+
+
 def test_a_flipped_bit_anywhere_in_a_manifest_is_found(tmp_path: Path, disk: DiskRecord) -> None:
     manifest = only(tmp_path, "points/*")
     vault = open_vault(tmp_path)

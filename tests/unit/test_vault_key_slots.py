@@ -118,7 +118,7 @@ def test_of_keys_added_at_once_none_is_lost(vault: Vault, storage: Storage, tmp_
     assert all(opens(storage, key, tmp_path) for key in (KEY, *new))
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "slot", "tag"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "version", "slot", "tag"])
 def test_a_lost_configuration_is_read_from_its_copy_and_mended(tmp_path: Path, damage: str) -> None:
     storage = Storage.open(f"file://{tmp_path}/vault", make=True)
     vault = Vault.create(storage, KEY, cache=tmp_path / "cache")
@@ -128,6 +128,8 @@ def test_a_lost_configuration_is_read_from_its_copy_and_mended(tmp_path: Path, d
         path.unlink()
     elif damage == "cut":
         path.write_bytes(path.read_bytes()[:50])
+    elif damage == "version":
+        path.write_text(path.read_text().replace('"version"', '"verskon"'))
     else:
         changed = document["slots"][0] if damage == "slot" else document
         member = "wrapped" if damage == "slot" else "tag"

@@ -19,6 +19,7 @@ from restorium.vocabulary.errors import (
     InvalidInput,
     NotAVault,
     NotFound,
+    Unsupported,
     VaultExists,
     WrongKey,
 )
@@ -43,9 +44,9 @@ def load(storage: Storage, key: Key) -> Unlocked:
     try:
         content = storage.get(NAME)
         return config.unlock(content, key, storage.url)
-    except (NotFound, NotAVault, DataCorrupt, WrongKey) as error:
+    except (NotFound, NotAVault, Unsupported, DataCorrupt, WrongKey) as error:
         copy: Unlocked | None = None
-        with suppress(NotFound, NotAVault, DataCorrupt):  # the first error says what is wrong
+        with suppress(NotFound, NotAVault, Unsupported, DataCorrupt):  # the first error says what is wrong
             copy = config.unlock(storage.get(COPY), key, storage.url)
         # A key that was removed may still open a copy that was not written since.
         if copy is not None and not config.is_intact(content, copy.keyring()):

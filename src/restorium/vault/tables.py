@@ -12,6 +12,7 @@ from typing import Any
 
 from restorium.vault.packs import ID_BYTES
 from restorium.vault.plan import SEGMENT_CHUNKS, count_chunks, count_segments
+from restorium.vocabulary.errors import ChunkMissing, DataCorrupt
 
 ZERO_ID = bytes(ID_BYTES)
 
@@ -40,13 +41,15 @@ class DiskRecord:
 
 
 class DiskTable:
-    """A stored table, read a segment at a time."""
+    """A stored table, read a segment at a time. What is lost of it is told with the disk and its bytes."""
 
     def __init__(self, disk: DiskRecord, chunk_size: int, chunks: TableChunks) -> None:
+        self._disk = disk
+        self._segment_bytes = SEGMENT_CHUNKS * chunk_size
         self._chunks = chunks
         self._total = count_chunks(disk.size, chunk_size)
         self.segments = count_segments(disk.size, chunk_size)
-        self._root = self._load(disk.root, self.segments)
+        self._root = self._load(disk.root, self.segments, range(disk.size))
 
     def segment_id(self, number: int) -> bytes:
         return self._root[number * ID_BYTES : (number + 1) * ID_BYTES]
@@ -54,11 +57,20 @@ class DiskTable:
     def segment(self, number: int) -> bytes:
         """The ids of the segment's chunks, one behind the other. Raises ChunkMissing, DataCorrupt."""
         count = min(SEGMENT_CHUNKS, self._total - number * SEGMENT_CHUNKS)
-        return self._load(self.segment_id(number), count)
+        start = number * self._segment_bytes
+        named = range(start, min(start + self._segment_bytes, self._disk.size))
+        return self._load(self.segment_id(number), count, named)
 
-    def _load(self, chunk_id: bytes, count: int) -> bytes:
+    def _load(self, chunk_id: bytes, count: int, named: range) -> bytes:
+        """``named``: the bytes of the disk that it is about."""
         length = count * ID_BYTES
-        return bytes(length) if chunk_id == ZERO_ID else self._chunks(chunk_id, length)
+        if chunk_id == ZERO_ID:
+            return bytes(length)
+        try:
+            return self._chunks(chunk_id, length)
+        except (ChunkMissing, DataCorrupt) as error:
+            place = f"disk {self._disk.key!r}, bytes {named.start} to {named.stop}"
+            raise type(error)(f"{place}: their table is lost: {error.message}") from error
 
 
 def split_ids(segment: bytes | bytearray) -> list[bytes]:

@@ -218,7 +218,7 @@ class Verification:
         try:
             table = DiskTable(disk, self._chunk_size, self._chunks.table_chunk)
         except (DataCorrupt, ChunkMissing) as error:
-            yield f"disk {disk.key!r}: its table is lost: {error.message}"
+            yield error.message
             return
         whole = True
         for number in range(table.segments):
@@ -226,22 +226,21 @@ class Verification:
             if segment == ZERO_ID or segment in self._whole:
                 continue
             start = number * SEGMENT_CHUNKS * self._chunk_size
-            problem = self._segment_problem(table, number, start, disk.size)
+            problem = self._segment_problem(table, number, start, disk)
             if problem is None:
                 self._whole.add(segment)
             else:
                 whole = False
-                yield f"disk {disk.key!r}, {problem}"
+                yield problem
         if whole:
             self._whole.add(disk.root)
 
-    def _segment_problem(self, table: DiskTable, number: int, start: int, size: int) -> str | None:
+    def _segment_problem(self, table: DiskTable, number: int, start: int, disk: DiskRecord) -> str | None:
         """Which bytes of the disk a segment has lost."""
-        end = min(start + SEGMENT_CHUNKS * self._chunk_size, size)
         try:
             ids = split_ids(table.segment(number))
         except (DataCorrupt, ChunkMissing) as error:
-            return f"bytes {start} to {end}: a part of its table is lost: {error.message}"
+            return error.message
         wanted = {each for each in ids if each != ZERO_ID}
         found = self._chunks.locate(wanted)
         missing = wanted.difference(found)
@@ -255,10 +254,10 @@ class Verification:
         if not lost:
             return None
         first = start + lost[0] * self._chunk_size
-        last = min(start + (lost[-1] + 1) * self._chunk_size, size)
+        last = min(start + (lost[-1] + 1) * self._chunk_size, disk.size)
         kinds = [f"misses {len(missing)} chunks"] if missing else []
         kinds += [f"{len(bad)} chunks are damaged"] if bad else []
-        return f"bytes {first} to {last}: {' and '.join(kinds)}"
+        return f"disk {disk.key!r}, bytes {first} to {last}: {' and '.join(kinds)}"
 
     def _is_there(self, object_name: str) -> bool:
         try:
