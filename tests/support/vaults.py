@@ -119,10 +119,12 @@ def back_up(
     changed: list[Extent] | None = None,
     key: str = "disk-0",
     threads: int = 0,
+    distrusted: bool = False,
 ) -> tuple[str, DiskRecord]:
-    """A restore point of one disk: its name and the disk's record."""
+    """A restore point of one disk: its name and the disk's record. distrusted: whether ``changed`` is wrong."""
     with vault.backup(threads) as writer:
         record = writer.write_disk(key, disk, parent, lambda count: None, lambda: False, changed=changed)
+        assert bool(writer.distrusted) == distrusted
         return writer.commit(PointDescription({"name": "web"}, CREATED, (record,))), record
 
 

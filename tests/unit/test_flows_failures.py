@@ -18,10 +18,10 @@ from restorium.flows.restore_record import RestoreRecord
 from restorium.flows.restore_source import RestoreSource
 from restorium.flows.sessions import SessionFlows
 from restorium.hosts.image_folder.target import ImageFolderTarget
-from restorium.vault import Vault
+from restorium.vault import BackupWriter, DiskRecord, Vault
 from restorium.vocabulary.errors import Conflict, HostError, InvalidInput, NotFound, VmNotFound
 from restorium.vocabulary.sessions import SessionResult, SessionState
-from tests.support.flows import CALLER, KEY, MIB, Site, digest, files, make_vm
+from tests.support.flows import CALLER, KEY, MIB, Site, digest, files, make_vm, overwrite
 
 _WINDOW = MIB
 
@@ -71,6 +71,34 @@ def test_vm_whose_disk_is_missing_does_not_take_the_others_with_it(site: Site) -
     assert (made.vm_name, made.restore_point_id) == ("web", session.restore_point_id)
     assert site.restore(made.id, keep_original=True, new_name="copy").result is SessionResult.SUCCESS
     assert digest(site.images / "copy.raw") == digest(kept)
+
+
+def test_wrong_list_of_changes_is_told_and_the_disk_read_whole(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No host of today gives such a list; the first that does finds this in its place."""
+    disk = make_vm(site.images, "web")
+    job_id = site.set_up(["web"])
+    site.engine.start()
+    assert site.back_up(job_id).result is SessionResult.SUCCESS
+    write_disk = BackupWriter.write_disk
+
+    def listed(writer: BackupWriter, *arguments: Any) -> DiskRecord:
+        return write_disk(writer, *arguments, changed=[])
+
+    monkeypatch.setattr(BackupWriter, "write_disk", listed)
+    overwrite(disk, "raw", 4 * MIB, b"changed, and nobody said so")
+    session = site.back_up(job_id)
+    assert session.result is SessionResult.SUCCESS
+    [told] = [event for event in site.events(session.id) if "list of changes" in event]
+    assert told.startswith(
+        "Disk disk0 of web was read whole, for its list of changes is wrong: bytes 4194304 to "
+    )
+    assert (
+        site.restore(site.points()[-1].id, keep_original=True, new_name="copy").result
+        is SessionResult.SUCCESS
+    )
+    assert digest(site.images / "copy.raw") == digest(disk)
 
 
 def test_damaged_disk_fails_the_run_and_makes_no_point(site: Site) -> None:

@@ -108,6 +108,7 @@ class Capturing:
                     )
                     for disk, reader in zip(disks, opened.readers, strict=True)
                 )
+            self._tell_distrusted(writer)
             control.flush()
             control.check()
             self._note(writer.stats)
@@ -120,6 +121,12 @@ class Capturing:
             name = writer.commit(PointDescription(kept, self._moment, records))
             self._note(writer.stats)
             return self._captured(opened.description.name, name, writer.stats.stored_bytes, sizes)
+
+    def _tell_distrusted(self, writer: BackupWriter) -> None:
+        for key, where in writer.distrusted.items():
+            told = f"Disk {key} of {self._vm.name} was read whole, for its list of changes is wrong: {where}."
+            with self._engine.database.write() as connection:
+                job_sessions.add_event(connection, self._session_id, "warning", told)
 
     def _committed(self, task: Row) -> Captured | None:
         """What an attempt before a crash committed; manifests are looked through from the newest on."""

@@ -19,11 +19,13 @@ from restorium.vault.chunks import DataIds
 from restorium.vault.chunkstore import ChunkStore
 from restorium.vault.keys import RandomBytes
 from restorium.vault.live import chunk_ids, keep
+from restorium.vault.log import warn
 from restorium.vault.manifests import PointDescription
 from restorium.vault.packs import ID_BYTES, Kind
 from restorium.vault.packwriter import PackWriter
 from restorium.vault.parent import UNKNOWN_ID, ParentIds
 from restorium.vault.plan import SEGMENT_CHUNKS, runs, segment_masks
+from restorium.vault.spot_check import ListOfChangesWrong, SpotCheck
 from restorium.vault.tables import ZERO_ID, DiskRecord, split_ids
 from restorium.vault.trusted_time import TrustedTime
 from restorium.vault.workers import Workers
@@ -78,12 +80,18 @@ class _Segment:
         self.ids = bytearray(len(old))
         self.kept = bytearray(len(wanted))
 
-    def keep_untouched(self, touched: bytearray) -> None:
-        """Take from the parent what is not touched, as far as the parent knows it."""
+    def keep_untouched(self, touched: bytearray, check: SpotCheck) -> None:
+        """Take from the parent what is not touched, as far as the parent knows it.
+
+        Offered to ``check`` is what may differ: not what is a hole now and was nothing but zeros.
+        """
+        first = self.number * SEGMENT_CHUNKS
         for chunk, is_touched in enumerate(touched):
             old = self.old[chunk * ID_BYTES : (chunk + 1) * ID_BYTES]
             if not is_touched and old != UNKNOWN_ID:
                 self.ids[chunk * ID_BYTES : (chunk + 1) * ID_BYTES] = old
+                if self.wanted[chunk] or old != ZERO_ID:
+                    check.offer(first + chunk, old)
                 self.kept[chunk] = 1
                 self.wanted[chunk] = 0
 
@@ -117,6 +125,8 @@ class BackupWriter:
         self._buffers = threading.local()
         self._stats = BackupStats()
         self._newest_mark = 0
+        self.distrusted: dict[str, str] = {}
+        """Disks, by key, whose lists of changes were wrong, and where; they were read whole."""
 
     def __enter__(self) -> Self:
         self._newest_mark = self._chunks.sync()
@@ -146,25 +156,50 @@ class BackupWriter:
 
         parent: the disk in an earlier point; its table tells what is unchanged. progress: called with newly
         completed bytes, holes included; they sum up to the disk's size. changed: what may differ from the
-        parent, in order of offset; the rest is taken from the parent unread. Raises Cancelled,
-        RepositoryFull, StorageUnavailable, and what the reader raises.
+        parent, in order of offset; the rest is taken from the parent unread, but for a few chunks that are
+        read all the same: if they are not the parent's, the disk is read whole and ``distrusted`` says so.
+        Raises Cancelled, RepositoryFull, StorageUnavailable, and what the reader raises.
         """
+        if parent is not None and changed is not None:
+            before = self._stats
+            try:
+                return self._write_disk(key, reader, parent, progress, cancelled, changed)
+            except ListOfChangesWrong as wrong:
+                warn("a list of changes is wrong; the disk is read whole", disk=key, error=str(wrong))
+                self.distrusted[key] = str(wrong)
+            self._stats = before
+            progress = _told_already
+        return self._write_disk(key, reader, parent, progress, cancelled, None)
+
+    def _write_disk(
+        self,
+        key: str,
+        reader: DiskReader,
+        parent: DiskRecord | None,
+        progress: Callable[[int], None],
+        cancelled: Callable[[], bool],
+        changed: Iterable[Extent] | None,
+    ) -> DiskRecord:
+        """Raises ListOfChangesWrong, once all is passed on to ``progress``."""
         parent_ids = ParentIds(self._chunks, self._packs, self._chunk_size, parent, reader.size)
         present = segment_masks(reader.extents(), reader.size, self._chunk_size)
-        touched = None
-        if parent is not None and changed is not None:
+        touched = check = None
+        if changed is not None:
             touched = segment_masks(changed, reader.size, self._chunk_size)
+            check = SpotCheck(self._random_bytes, self._ids, self._chunk_size)
         root = bytearray()
         with Workers(self._threads, cancelled) as workers:
             for number, wanted in enumerate(present):
                 workers.check()
                 old = parent_ids.segment(number, len(wanted))
                 segment = _Segment(number, wanted, old)
-                if touched is not None:
-                    segment.keep_untouched(next(touched))
+                if touched is not None and check is not None:
+                    segment.keep_untouched(next(touched), check)
                 self._pass_unread(segment, reader.size, progress)
                 self._read_segment(segment, reader, workers, progress)
                 root += self._store_table(segment.ids)
+            if check is not None:
+                self._count(BackupStats(read_bytes=check.run(reader)))
             return DiskRecord(key, reader.size, self._store_table(root))
 
     def commit(self, description: PointDescription) -> str:
@@ -300,3 +335,7 @@ class BackupWriter:
             self._buffers.view = memoryview(bytearray(_BATCH_CHUNKS * self._chunk_size))
         view: memoryview = self._buffers.view
         return view
+
+
+def _told_already(count: int) -> None:
+    """Progress of what is done for the second time."""
