@@ -102,16 +102,17 @@ def _ends_rightly(site: Site, session_id: UUID, expected: str) -> None:
     assert files(site.images) == {"web.raw", "web.vm.toml", "copy.raw", "copy.vm.toml"}
 
 
-def test_restore_killed_at_a_checkpoint_goes_on_from_there(
-    site: Site, taken: Taken, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("checkpoint", [1, 2, 3])
+def test_restore_killed_at_any_checkpoint_goes_on_from_there(
+    site: Site, taken: Taken, checkpoint: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session_id = site.start_restore(taken.id, keep_original=True, new_name="copy")
     assert site.restore_session(session_id).state is SessionState.STARTING, "its flow is not enqueued yet"
-    _killed(site, _COPIED, 3)
+    _killed(site, _COPIED, checkpoint)
     session = site.restore_session(session_id)
     [disk] = site.disks(session_id)
     assert session.state is SessionState.WORKING
-    assert disk.checkpoint >= 3 * _WINDOW
+    assert disk.checkpoint >= checkpoint * _WINDOW
     assert not (site.images / "copy.raw").exists()
 
     written: list[int] = []
