@@ -11,9 +11,12 @@ import pytest
 
 from restorium.catalog import restore_sessions
 from restorium.catalog.database import Database
-from restorium.flows import mounts
+from restorium.catalog.listing import Visibility
+from restorium.evidence import PublicKey
+from restorium.flows import evidence, mounts
 from restorium.vocabulary.roles import Role
 from restorium.vocabulary.sessions import SessionResult, SessionState
+from tests.support import evidence as independent
 from tests.support import guests
 from tests.support.clock import ManualClock
 from tests.support.em import JSON, EmClient, attributes, children, links, site, tag
@@ -242,6 +245,19 @@ def test_a_cancelled_mount_ends_as_failed(lab: Lab) -> None:
     assert (session.state, session.result) == (SessionState.STOPPED, SessionResult.FAILED)
     assert session.reason_code == "cancelled"
     assert client.get(path).status == 404
+
+
+def test_a_mount_that_ended_has_signed_evidence_of_what_was_taken(lab: Lab) -> None:
+    client = lab.site.client()
+    path = mounted(lab, client)
+    assert client.get(f"{path}/Volume$1:/readme.txt?action=download").status == 200
+    assert client.delete(path).status == 204
+    document = evidence.document_of(lab.site.engine, lab.sessions()[0].id, Visibility.everything())
+    pem = PublicKey(evidence.keys(lab.site.engine)[0].public_key).pem
+    record = independent.read(document, pem)
+    assert (record["session"]["kind"], record["result"]) == ("FileLevelRestore", "Success")
+    assert (record["target"], record["disks"], record["merkle_root"]) == (None, [], None)
+    assert any("readme.txt" in event["message"] for event in record["events"])
 
 
 def test_mounts_of_others_are_not_there(lab: Lab) -> None:

@@ -14,11 +14,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 
 from restorium.catalog import workers
-from restorium.flows import backup, durable, engine, restoring
+from restorium.catalog.tables import evidence as evidence_rows
+from restorium.evidence import PublicKey
+from restorium.flows import backup, durable, engine, evidence, restoring
 from restorium.flows.restore_record import RestoreRecord
 from restorium.vocabulary.sessions import SessionResult, SessionState
+from tests.support import evidence as independent
 from tests.support.flows import CALLER, MIB, Site, digest, files, make_vm, overwrite
 
 pytestmark = pytest.mark.slow
@@ -26,6 +30,8 @@ pytestmark = pytest.mark.slow
 _COPIED = "restorium.flows.restore_record:RestoreRecord.copied"
 _COMMIT = "restorium.vault.backup:BackupWriter.commit"
 _FINALISE = "restorium.hosts.image_folder.target:ImageFolderTarget.finalise"
+_SIGN = "restorium.evidence.keys:SigningKey.sign"
+_END = "restorium.flows.sessions:SessionFlows._end"
 _WINDOW = 2 * MIB
 _STEPS = ["name", "preflight", "create the target", "copying disk0", "verifying disk0", "finalise", "close"]
 
@@ -138,6 +144,20 @@ def test_restore_killed_around_its_end_makes_one_vm(site: Site, taken: Taken, pl
     _killed(site, place, 1)
     site.engine.start()
     _ends_rightly(site, session_id, taken.digest)
+
+
+@pytest.mark.parametrize("place", [f"-{_END}", f"-{_SIGN}", _SIGN, _END])
+def test_restore_killed_around_its_evidence_has_it_once(site: Site, taken: Taken, place: str) -> None:
+    session_id = site.start_restore(taken.id, keep_original=True, new_name="copy")
+    _killed(site, place, 1)
+    pem = PublicKey(evidence.keys(site.engine)[0].public_key).pem
+    site.engine.start()
+    _ends_rightly(site, session_id, taken.digest)
+    with site.database.read() as connection:
+        [document] = connection.execute(sa.select(evidence_rows.c.document)).scalars()
+    record = independent.read(document, pem)
+    assert (record["session"]["id"], record["result"]) == (str(session_id), "Success")
+    assert record["disks"][0]["digest"] == independent.digest_of_raw(site.images / "copy.raw")
 
 
 @pytest.mark.parametrize("place", [_COMMIT, f"-{_COMMIT}"])

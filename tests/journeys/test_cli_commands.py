@@ -15,6 +15,7 @@ import pytest
 
 from restorium.cli.app import run
 from restorium.cli.demo.server import DemoServer, start_server
+from tests.support import evidence as independent
 
 _MIB = 1 << 20
 _NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -195,6 +196,33 @@ def test_restored_vm_holds_the_bytes_that_were_backed_up(
     assert "result Success" in shown.output
     assert "administrator" in shown.output
     assert command("sessions", session["id"], "--follow").code == 0
+
+
+def test_evidence_is_fetched_and_checked_with_the_restored_image(
+    command: Command, backed_up: str, folder: Path, tmp_path: Path
+) -> None:
+    session = command("restore", backed_up, "--name", "proof", "--follow", "--json").json
+    record, key, old = tmp_path / "record.json", tmp_path / "key.pem", tmp_path / "old.pem"
+    assert command("evidence", "get", session["id"], str(record)).code == 0
+    assert command("evidence", "get", session["id"], str(record)).code == 1, "a file is never overwritten"
+    assert command("evidence", "key", str(key)).code == 0
+    read = independent.read(record.read_text(), key.read_text())
+    assert read["session"]["requested_by"] == "administrator"
+    assert read["disks"][0]["digest"] == session["disks"][0]["digest"]
+    [image] = (folder / "images").glob("*proof*.raw")
+    offline = ("evidence", "verify", str(record), "--key", str(key), "--image", f"disk0={image}")
+    checked = command(*offline)
+    assert checked.code == 0, checked.errors
+    assert "is identical" in checked.output
+
+    assert command("evidence", "rotate").code == 0
+    assert command("evidence", "key", str(old), "--all").code == 0
+    assert old.read_text().endswith(key.read_text())
+    assert len(command("evidence", "keys", "--json").json) == 2
+    record.write_text(record.read_text().replace("administrator", "nobody"))
+    assert command(*offline).code == 1
+    assert command("evidence", "get", _NOBODY).code == 5
+    assert command("evidence", "verify", str(tmp_path / "none"), "--key", str(key)).code == 2
 
 
 def test_restore_onto_a_name_that_is_taken_fails_with_reason_and_remedy(

@@ -56,6 +56,10 @@ _RULES = [
     ("GET", "/restore-sessions", _ALL),
     ("GET", f"/restore-sessions/{_NOBODY}", _ALL),
     ("POST", f"/restore-sessions/{_NOBODY}/cancel", _RESTORERS),
+    ("GET", f"/restore-sessions/{_NOBODY}/evidence", _ALL),
+    ("GET", "/evidence/key", _ALL),
+    ("GET", "/evidence/keys", _ALL),
+    ("POST", "/evidence/keys", _ADMINISTRATORS),
 ]
 
 

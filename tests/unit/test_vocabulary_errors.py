@@ -28,6 +28,7 @@ def test_codes_do_not_change() -> None:
         "database-unavailable",
         "disk-damaged",
         "disk-missing",
+        "evidence-refused",
         "host",
         "illegal-transition",
         "internal",

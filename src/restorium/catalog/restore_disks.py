@@ -74,16 +74,18 @@ def record_disk(
     verified_bytes: int = 0,
     result: SessionResult | None = None,
     reason: str | None = None,
+    digest: str | None = None,
 ) -> None:
     """Note how far a disk is, as totals in bytes. What is less than noted before leaves it as it was.
 
-    checkpoint: everything of the disk below this offset is written and flushed. Raises NotFound.
+    checkpoint: everything of the disk below this offset is written and flushed. reason and digest: noted with a
+    result. Raises NotFound.
     """
     session = rows.locked(connection, restore_sessions, "restore session", session_id)
     reached = {"checkpoint": checkpoint, "copied_bytes": copied_bytes, "verified_bytes": verified_bytes}
     values: dict[str, Any] = {name: _raised(restore_disks.c[name], value) for name, value in reached.items()}
     if result is not None:
-        values |= {"result": result, "reason": reason}
+        values |= {"result": result, "reason": reason, "digest": digest}
     statement = (
         sa.update(restore_disks)
         .where(restore_disks.c.session_id == session_id, restore_disks.c.disk_key == disk_key)

@@ -312,11 +312,32 @@ restore_disks = sa.Table(
     sa.Column("verified_bytes", sa.BigInteger, nullable=False),
     sa.Column("result", Ordered(SessionResult), nullable=False),
     sa.Column("reason", sa.Text),
+    sa.Column("digest", sa.Text),
 )
 """Progress of each disk of a restore.
 
-Everything of the disk below offset ``checkpoint`` is written and flushed.
+Everything of the disk below offset ``checkpoint`` is written and flushed. ``digest`` is that of the disk as it was read
+back, in hexadecimal digits.
 """
+
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("session_id", Guid, sa.ForeignKey("restore_sessions.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+"""The signed record of each restore that has ended."""
+
+evidence_keys = sa.Table(
+    "evidence_keys",
+    metadata,
+    _id(),
+    sa.Column("public_key", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("secret", sa.LargeBinary),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("retired_at", Instant),
+)
+"""Keys that sign evidence. One that is retired has no secret any more; one at a time is not."""
 
 session_events = sa.Table(
     "session_events",

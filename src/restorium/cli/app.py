@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from restorium.cli import accounts, export, hosts, imports, jobs, repositories, restores
+from restorium.cli import accounts, evidence, export, hosts, imports, jobs, repositories, restores
 from restorium.cli.output import print_error
 from restorium.vocabulary.errors import RestoriumError
 
@@ -22,6 +22,7 @@ app.add_typer(accounts.app, name="account")
 app.add_typer(hosts.app, name="host")
 app.add_typer(repositories.app, name="repository")
 app.add_typer(jobs.app, name="job")
+app.add_typer(evidence.app, name="evidence")
 restores.register(app)
 export.register(app)
 imports.register(app)

@@ -29,7 +29,7 @@ _Ca = Annotated[
 _Data = Annotated[
     Path, typer.Option("--data", envvar="RESTORIUM_DATA", help="Data folder of a server on this machine.")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _shared(
@@ -38,7 +38,7 @@ def _shared(
     password_file: _PasswordFile = None,
     ca: _Ca = None,
     data: _Data = DEFAULT,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> tuple[Connection, Output]:
     return Connection(server, username, password_file, ca, data), Output(as_json)
 

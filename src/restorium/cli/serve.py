@@ -23,6 +23,7 @@ from restorium.cli.data_folder import DataFolder, RunningServer, write_private
 from restorium.cli.listener import Address, bind
 from restorium.cli.logs import configure_logs
 from restorium.em import app as em
+from restorium.flows import evidence
 from restorium.flows.engine import Engine
 from restorium.native import app as native
 from restorium.reference import app as reference
@@ -64,6 +65,7 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
         engine = Engine(settings, database, clock)
         stack.callback(engine.stop)
         engine.start()
+        evidence.ensure_key(engine)
         for stop_signal in _STOP_SIGNALS:
             stack.callback(signal.signal, stop_signal, signal.SIG_IGN)
         running = RunningServer(address.local_url, os.getpid(), certificate.resolve())

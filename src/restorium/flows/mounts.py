@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import logons, mounts, restore_sessions
 from restorium.catalog.listing import Row
 from restorium.catalog.logons import Logon
+from restorium.flows import evidence
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.guests import guest_of
@@ -57,7 +58,7 @@ def opened(engine: Engine, mounted: Row) -> Guest:
 def unmount(engine: Engine, mounted: Row) -> None:
     """End a mount, whose restore session becomes a Success. Ending it twice is no error."""
     with engine.database.write() as connection:
-        _end(connection, mounted.session_id)
+        _end(engine, connection, mounted.session_id)
 
 
 def tell(engine: Engine, session_id: UUID, message: str) -> None:
@@ -74,7 +75,7 @@ def end_forsaken(engine: Engine) -> None:
     with engine.database.write() as connection:
         for session in mounts.to_end(connection):
             asked = Cancelled("the mount was ended by request") if session.cancel_requested else None
-            _end(connection, session.id, None if asked is None else StepFailed.of(asked))
+            _end(engine, connection, session.id, None if asked is None else StepFailed.of(asked))
 
 
 def reconcile(engine: Engine) -> None:
@@ -110,13 +111,13 @@ def _looked_into(engine: Engine, made: Row, caller: Caller) -> Row:
         volumes = ", ".join(opened(engine, made).volumes)
     except Exception as error:
         with engine.database.write() as connection:
-            _end(connection, made.session_id, StepFailed.of(error))
+            _end(engine, connection, made.session_id, StepFailed.of(error))
         raise
     tell(engine, made.session_id, f"Mounted for {caller.account}: {volumes}")
     return made
 
 
-def _end(connection: Connection, session_id: UUID, failure: StepFailed | None = None) -> None:
+def _end(engine: Engine, connection: Connection, session_id: UUID, failure: StepFailed | None = None) -> None:
     mounts.remove(connection, session_id)
     if restore_sessions.get(connection, session_id).state is SessionState.STOPPED:
         return
@@ -132,6 +133,7 @@ def _end(connection: Connection, session_id: UUID, failure: StepFailed | None = 
     told = "The mount ended." if failure is None else f"The mount ended with Failed: {failure.message}"
     level = "info" if failure is None else "error"
     restore_sessions.add_event(connection, session_id, level, told)
+    evidence.record(engine, connection, session_id)
 
 
 class _Mounts:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog import points, restore_sessions
 from restorium.catalog.listing import Row, Visibility
+from restorium.flows import evidence
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.restoring import Restoring
@@ -105,5 +106,10 @@ def _stop(connection: Connection, session_id: UUID, outcome: Outcome) -> None:
 
 
 _sessions = SessionFlows(
-    "restore", restore_sessions, repository_of=_repository_of, carry_out=_carry_out, stop=_stop
+    "restore",
+    restore_sessions,
+    repository_of=_repository_of,
+    carry_out=_carry_out,
+    stop=_stop,
+    stopped=evidence.record,
 )

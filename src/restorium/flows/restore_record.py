@@ -71,6 +71,16 @@ class RestoreRecord:
                 connection, self._session_id, disk_key, verified_bytes=verified_bytes
             )
 
-    def close_disk(self, disk_key: str, result: SessionResult, reason: str | None = None) -> None:
+    def close_disk(
+        self,
+        disk_key: str,
+        result: SessionResult,
+        reason: str | None = None,
+        *,
+        digest: str | None = None,
+    ) -> None:
+        """digest: of the disk as it was read back."""
         with self._database.write() as connection:
-            restore_sessions.record_disk(connection, self._session_id, disk_key, result=result, reason=reason)
+            restore_sessions.record_disk(
+                connection, self._session_id, disk_key, result=result, reason=reason, digest=digest
+            )

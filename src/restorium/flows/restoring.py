@@ -139,7 +139,10 @@ class Restoring:
         self._record.tell(f"Copied disk {disk.key}: {copied:,} bytes of data.")
 
     def verify(self, disk: DiskInfo) -> None:
-        """Read the disk's image back and hold it against the restore point. Raises VerificationFailed."""
+        """Read the disk's image back, hold it against the restore point, and note its digest.
+
+        Raises VerificationFailed.
+        """
         verified = 0
 
         def report(checked: int) -> None:
@@ -149,7 +152,7 @@ class Restoring:
 
         control = self._control(report)
         with self._target.read_disk(disk) as reader, control.unwinding():
-            self._source.vault.verify_disk(
+            digest = self._source.vault.verify_disk(
                 self._source.record(disk),
                 reader,
                 progress=control.advance,
@@ -157,7 +160,7 @@ class Restoring:
                 threads=self._engine.settings.vault.threads,
             )
         control.flush()
-        self._record.close_disk(disk.key, SessionResult.SUCCESS)
+        self._record.close_disk(disk.key, SessionResult.SUCCESS, digest=digest)
         self._record.tell(f"Verified disk {disk.key}: it reads back as the restore point says.")
 
     def finalise(self) -> None:

@@ -53,7 +53,8 @@ class SessionFlows:
 
     name: of the flow, for good: flows that an earlier release began are found by it. rows: the catalog's
     module. repository_of: the repository that a session works on, whose limit its flow obeys. carry_out:
-    does the work in steps. stop: moves a session to Stopped, with what belongs to it.
+    does the work in steps. stop: moves a session to Stopped, with what belongs to it. stopped: called after that
+    in the same transaction.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class SessionFlows:
         repository_of: Callable[[Connection, Row], UUID],
         carry_out: Callable[[Engine, UUID], Outcome],
         stop: Callable[[Connection, UUID, Outcome], None],
+        stopped: Callable[[Engine, Connection, UUID], None] = lambda engine, connection, session_id: None,
     ) -> None:
         self._name = name
         self._rows = rows
         self._repository_of = repository_of
         self._carry_out = carry_out
         self._stop = stop
+        self._stopped = stopped
         self._flow = durable.flow(name, self._run)
         Engine.register(self)
 
@@ -93,7 +96,7 @@ class SessionFlows:
             self._rows.add_event(connection, session_id, "info", "Cancel was requested.")
             if session.state is SessionState.STARTING:
                 failure = StepFailed.of(Cancelled("the session was cancelled before it began"))
-                self._close(connection, session_id, Outcome.failed(failure))
+                self._close(engine, connection, session_id, Outcome.failed(failure))
 
     def reconcile(self, engine: Engine) -> None:
         """Enqueue the flows that are missing; close the sessions whose flow is over."""
@@ -142,11 +145,12 @@ class SessionFlows:
     def _end(self, engine: Engine, session_id: UUID, outcome: Outcome) -> None:
         with engine.database.write() as connection:
             if self._rows.get(connection, session_id).state is not SessionState.STOPPED:
-                self._close(connection, session_id, outcome)
+                self._close(engine, connection, session_id, outcome)
 
-    def _close(self, connection: Connection, session_id: UUID, outcome: Outcome) -> None:
+    def _close(self, engine: Engine, connection: Connection, session_id: UUID, outcome: Outcome) -> None:
         self._stop(connection, session_id, outcome)
         self._rows.add_event(connection, session_id, *_farewell(self._name, outcome))
+        self._stopped(engine, connection, session_id)
 
 
 def _farewell(name: str, outcome: Outcome) -> tuple[str, str]:

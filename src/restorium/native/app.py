@@ -16,6 +16,7 @@ from starlette.routing import Route
 from restorium.flows.engine import Engine
 from restorium.native import (
     accounts,
+    evidence,
     hosts,
     imports,
     jobs,
@@ -39,6 +40,7 @@ _OPERATIONS = (
     *points.OPERATIONS,
     *point_disks.OPERATIONS,
     *restores.OPERATIONS,
+    *evidence.OPERATIONS,
 )
 
 

@@ -46,7 +46,10 @@ class RestoreSummary(msgspec.Struct, kw_only=True):
 
 
 class DiskProgress(msgspec.Struct):
-    """One disk of a restore, in bytes. ``size`` is the virtual size, ``planned_bytes`` the data in it."""
+    """One disk of a restore, in bytes. ``size`` is the virtual size, ``planned_bytes`` the data in it.
+
+    ``digest`` is that of docs/evidence.md, once the disk is verified.
+    """
 
     disk_key: str
     size: int
@@ -55,6 +58,7 @@ class DiskProgress(msgspec.Struct):
     verified_bytes: int
     result: SessionResult
     reason: str | None
+    digest: str | None
 
 
 class RestoreSession(RestoreSummary, kw_only=True):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
+from restorium.disks.digest import DiskTree, part_digests
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.vault.chunks import DataIds
 from restorium.vault.chunkstore import ChunkStore, Fetch, plan_fetches
@@ -23,6 +24,7 @@ from restorium.vocabulary.errors import (
 )
 
 _BATCH_CHUNKS = 8
+"""Of 256 KiB each: whole parts of a disk's digest, and a segment of the disk is whole batches."""
 _MOST_WINDOWS = 16
 _WINDOWS_AHEAD = 2
 _READ_CHUNKS = 32
@@ -127,27 +129,32 @@ class StoredDisk:
         progress: Callable[[int], None],
         cancelled: Callable[[], bool],
         threads: int,
-    ) -> None:
-        """Read the target and compare. See Vault.verify_disk."""
+    ) -> str:
+        """Read the target, compare, and hash it. See Vault.verify_disk."""
         if reader.size != self.disk.size:
             raise VerificationFailed(f"{self._name()} has {self.disk.size} bytes, its target {reader.size}")
         names = DataIds(self._chunks.keyring, self._chunk_size)
         present = segment_masks(reader.extents(), reader.size, self._chunk_size)
-        checks: deque[Future[None]] = deque()
+        tree = DiskTree(reader.size)
+        checks: deque[tuple[int, Future[list[bytes]]]] = deque()
         with Workers(threads, cancelled) as workers:
             for (first, ids), mask in zip(self._segments(0), present, strict=True):
                 for number, name in enumerate(ids):
                     if name != ZERO_ID:
                         mask[number] = 1
-                for begin, end in runs(mask, _BATCH_CHUNKS):
-                    expected = ids[begin:end]
-                    checks.append(
-                        workers.submit(self._check, reader, names, first + begin, expected, progress)
-                    )
-                    while checks and checks[0].done():
-                        checks.popleft().result()
+                for at in range(0, len(ids), _BATCH_CHUNKS):
+                    batch = mask[at : at + _BATCH_CHUNKS]
+                    if not any(batch):
+                        continue
+                    expected = ids[at : at + _BATCH_CHUNKS]
+                    check = workers.submit(self._check, reader, names, first + at, expected, batch, progress)
+                    checks.append((self._span(first + at)[0], check))
+                    while checks and checks[0][1].done():
+                        _grow(tree, workers, *checks.popleft())
             while checks:
-                workers.result(checks.popleft())
+                _grow(tree, workers, *checks.popleft())
+        tree.skip(reader.size)
+        return tree.digest()
 
     def _compared(
         self, windows: Iterator[_Stretch], existing: DiskReader, writer: DiskWriter, workers: Workers
@@ -238,19 +245,24 @@ class StoredDisk:
         names: DataIds,
         first: int,
         expected: list[bytes],
+        mask: bytearray,
         progress: Callable[[int], None],
-    ) -> None:
+    ) -> list[bytes]:
+        """Compare those of the chunks that ``mask`` names, the rest being holes; the digests of all their parts."""
         spans = [self._span(number) for number in range(first, first + len(expected))]
         origin = spans[0][0]
-        buffer = memoryview(bytearray(spans[-1][0] + spans[-1][1] - origin))
-        reader.read_into(origin, buffer)
+        buffer = memoryview(bytearray(sum(spans[-1]) - origin))
+        for begin, end in runs(mask, len(mask)):
+            start, stop = spans[begin][0], sum(spans[end - 1])
+            reader.read_into(start, buffer[start - origin : stop - origin])
         done = 0
-        for (start, length), name in zip(spans, expected, strict=True):
-            if names.of(buffer[start - origin : start - origin + length]) != name:
+        for (start, length), name, there in zip(spans, expected, mask, strict=True):
+            if there and names.of(buffer[start - origin : start - origin + length]) != name:
                 raise VerificationFailed(self._at(start, "what was written reads back otherwise"))
             done += length if name != ZERO_ID else 0
         if done:
             progress(done)
+        return part_digests(buffer)
 
     def _segments(self, start: int) -> Iterator[tuple[int, list[bytes]]]:
         """Number of the first chunk, and the ids, of each segment from the one that holds byte ``start``."""
@@ -316,3 +328,10 @@ def _settle(workers: Workers, window: _Window, on_window: Callable[[int, int], N
 def _held(workers: Workers, window: _Stretch, looks: list[Future[list[int]]]) -> _Stretch:
     held = frozenset(number for look in looks for number in workers.result(look))
     return replace(window, held=held)
+
+
+def _grow(tree: DiskTree, workers: Workers, start: int, check: Future[list[bytes]]) -> None:
+    """Add the parts of a batch from the byte ``start`` on, after the holes before it."""
+    digests = workers.result(check)
+    tree.skip(start)
+    tree.add(digests)

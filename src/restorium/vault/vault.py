@@ -280,13 +280,13 @@ class Vault:
         progress: Callable[[int], None] = lambda count: None,
         cancelled: Callable[[], bool] = lambda: False,
         threads: int = 0,
-    ) -> None:
-        """Hold what ``reader`` gives against the disk, holes included.
+    ) -> str:
+        """Hold what ``reader`` gives against the disk, holes included; gives its digest as disks.digest has it.
 
         progress: called with newly verified bytes of data; they sum up to ``planned_bytes``.
         Raises VerificationFailed naming disk and bytes, and Cancelled.
         """
-        self._stored(disk).verify(reader, progress, cancelled, threads)
+        return self._stored(disk).verify(reader, progress, cancelled, threads)
 
     def read(self, disk: DiskRecord, offset: int, length: int) -> bytes:
         """Any bytes of the disk. Raises InvalidInput, DataCorrupt, ChunkMissing, StorageUnavailable."""

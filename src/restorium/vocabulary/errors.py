@@ -28,6 +28,7 @@
     ├─ TargetFull                   no room where a restore writes
     ├─ ServerUnreachable            a command found no server, or one that does not answer
     ├─ VerificationFailed           what was written does not read back as the restore point says
+    ├─ EvidenceRefused              a record of a restore that does not hold what it claims
     └─ Cancelled                    asked to stop, and stopped
 
 Each class has a stable ``code`` that reaches the native API, the command line and the documentation, and a
@@ -193,6 +194,11 @@ class ServerUnreachable(RestoriumError):
 class VerificationFailed(RestoriumError):
     code = "verification-failed"
     default_hint = "Restore again; if it repeats, check the target's storage."
+
+
+class EvidenceRefused(RestoriumError):
+    code = "evidence-refused"
+    default_hint = "Fetch the record anew from the server; if it is refused again, do not rely on it."
 
 
 class Cancelled(RestoriumError):
