@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import rows, servers
 from restorium.catalog.filters import Compare
 from restorium.catalog.listing import Listing, Row, columns_of, optional
-from restorium.catalog.surroundings import new_id
+from restorium.catalog.surroundings import new_id, now
 from restorium.catalog.tables import (
     backup_files,
     backups,
@@ -110,6 +110,20 @@ def record(
             )
         )
     return True
+
+
+def record_verification(
+    connection: Connection, repository_id: UUID, found: Mapping[str, str | None], *, read_data: bool
+) -> None:
+    """Note what a verification found, now, of the points of a repository: by the manifest's name, a problem or None."""
+    inside = sa.select(backup_files.c.id).where(backup_files.c.repository_id == repository_id)
+    values = {"verified_at": now(connection), "verified_data": read_data}
+    for name, problem in found.items():
+        connection.execute(
+            sa.update(vm_restore_points)
+            .where(vm_restore_points.c.vault_point == name, vm_restore_points.c.backup_file_id.in_(inside))
+            .values(verify_problem=problem, **values)
+        )
 
 
 def latest(connection: Connection, backup_id: UUID, host_id: UUID, vm_ref: str) -> Row | None:

@@ -82,13 +82,20 @@ def due_for_prune(connection: Connection, interval: timedelta) -> Sequence[Row]:
 
 
 def begin_prune(connection: Connection, repository_id: UUID, interval: timedelta) -> bool:
-    """Note that a prune begins; False if another has begun since ``due_for_prune``."""
+    """Note that a prune begins; False if the last was not so long ago."""
     begun = connection.execute(
         sa.update(repositories)
         .where(repositories.c.id == repository_id, _due(connection, interval))
         .values(prune_began_at=now(connection))
     )
     return begun.rowcount == 1
+
+
+def set_secret(connection: Connection, repository_id: UUID, secret: bytes) -> None:
+    """Note the sealed key that opens it from now on."""
+    connection.execute(
+        sa.update(repositories).where(repositories.c.id == repository_id).values(secret=secret)
+    )
 
 
 def end_prune(connection: Connection, repository_id: UUID, outcome: str) -> None:

@@ -190,11 +190,18 @@ vm_restore_points = sa.Table(
     sa.Column("point_type", Ordered(PointType), nullable=False),
     sa.Column("vault_point", sa.Text, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("verified_at", Instant, info=VOLATILE),
+    sa.Column("verified_data", sa.Boolean, info=VOLATILE),
+    sa.Column("verify_problem", sa.Text, info=VOLATILE),
     sa.Index("ix_vm_restore_points_created_at", "created_at", "id"),
     sa.Index("ix_vm_restore_points_vm", "host_id", "vm_ref", "created_at"),
     sa.Index("ix_vm_restore_points_vm_name", "vm_name", "created_at"),
 )
-"""One VM in one restore point. ``vault_point`` is the manifest's name in the repository."""
+"""One VM in one restore point. ``vault_point`` is the manifest's name in the repository.
+
+``verified_at``: when its repository was last verified; ``verified_data``: by reading all data, not the index alone;
+``verify_problem``: what was found to be wrong with the point.
+"""
 
 job_sessions = sa.Table(
     "job_sessions",

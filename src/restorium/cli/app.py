@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from restorium.cli import accounts, evidence, export, hosts, imports, jobs, repositories, restores
+from restorium.cli import (
+    accounts,
+    evidence,
+    export,
+    hosts,
+    imports,
+    jobs,
+    keys,
+    maintenance,
+    repositories,
+    restores,
+)
 from restorium.cli.output import print_error
 from restorium.vocabulary.errors import RestoriumError
 
@@ -21,11 +32,13 @@ app = typer.Typer(
 app.add_typer(accounts.app, name="account")
 app.add_typer(hosts.app, name="host")
 app.add_typer(repositories.app, name="repository")
+app.add_typer(keys.app, name="key")
 app.add_typer(jobs.app, name="job")
 app.add_typer(evidence.app, name="evidence")
 restores.register(app)
 export.register(app)
 imports.register(app)
+maintenance.register(app)
 
 
 @app.command("serve")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,20 @@ class Client:
 
     def delete(self, path: str) -> None:
         self.request("DELETE", path)
+
+    def lines(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> Generator[dict[str, Any], None, None]:
+        """What is answered line by line. Closing the iterator leaves, which ends what the server does for it."""
+        try:
+            with self._http.stream(method, f"/v1{path}", json=body) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _error(answer)
+                for line in answer.iter_lines():
+                    yield json.loads(line)
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"the server at {self._http.base_url} is gone: {error}") from None
 
     def content(self, path: str, headers: dict[str, str]) -> bytes:
         """What is answered as it is. May be called from several threads."""
@@ -137,15 +152,18 @@ def _password(connection: Connection, folder: DataFolder) -> str:
         ) from None
 
 
+def error_of(told: dict[str, str]) -> RestoriumError:
+    """The error that an object of the API tells. Raises KeyError, TypeError for what is none."""
+    return _by_code().get(told["code"], RestoriumError)(told["message"], hint=told["hint"])
+
+
 def _error(answer: httpx.Response) -> RestoriumError:
     try:
-        told = answer.json()["error"]
-        kind, message, hint = told["code"], told["message"], told["hint"]
+        return error_of(answer.json()["error"])
     except (ValueError, KeyError, TypeError):
         return ServerUnreachable(
             f"{answer.url} answered {answer.status_code} and no Restorium error", hint="Check --server."
         )
-    return _by_code().get(kind, RestoriumError)(message, hint=hint)
 
 
 def _by_code() -> dict[str, type[RestoriumError]]:

@@ -37,7 +37,7 @@ def add(
     body = {
         "name": name,
         "url": url if "://" in url else Path(url).absolute().as_uri(),
-        "key": _key(passphrase_file, key_file),
+        "key": key_of(passphrase_file, key_file),
         "capacity_bytes": None if capacity is None else parse_size(capacity),
     }
     repository = client.post("/repositories", body)
@@ -67,7 +67,8 @@ def remove(client: Client, output: Output, name: str) -> None:
     output.result(item, f"removed the repository {item['name']}; what is at {item['url']} is still there")
 
 
-def _key(passphrase_file: Path | None, key_file: Path | None) -> dict[str, str] | None:
+def key_of(passphrase_file: Path | None, key_file: Path | None) -> dict[str, str] | None:
+    """The key in one of the two files as the API takes it; None if no file is named. Raises InvalidInput."""
     if passphrase_file and key_file:
         raise InvalidInput("--passphrase-file and --key-file exclude each other", hint="Give one of the two.")
     if passphrase_file:

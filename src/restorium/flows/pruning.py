@@ -7,6 +7,7 @@ began, which is what keeps two workers from it, and what came of it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID
 
@@ -45,32 +46,46 @@ class Pruning:
                 return
 
 
-def prune(engine: Engine, repository_id: UUID) -> None:
-    """Prune a repository and note what came of it. Raises Interrupted if the process stops."""
+def prune(
+    engine: Engine,
+    repository_id: UUID,
+    progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> PruneReport:
+    """Prune a repository and note what came of it.
+
+    Raises Interrupted if the process stops, Cancelled, NotFound, StorageUnavailable, RepositoryFull.
+    """
     with engine.running():
+        vault = engine.vault(repository_id)
         try:
-            report = engine.vault(repository_id).prune(cancelled=engine.stopping.is_set)
-            usage = engine.vault(repository_id).usage()
+            report = vault.prune(progress=progress, cancelled=lambda: cancelled() or engine.stopping.is_set())
+            usage = vault.usage()
         except Cancelled:
-            outcome = "stopped with the server, and taken up again at the next time"
+            _note(engine, repository_id, "stopped, and taken up again at the next time")
+            raise
         except RestoriumError as error:
-            outcome = f"failed: {error.message}"
-        else:
-            outcome = _told(report)
-            with engine.database.write() as connection:
-                repositories.record_usage(
-                    connection,
-                    repository_id,
-                    capacity_bytes=usage.capacity_bytes,
-                    free_bytes=usage.free_bytes,
-                )
+            _note(engine, repository_id, f"failed: {error.message}")
+            raise
         with engine.database.write() as connection:
-            repositories.end_prune(connection, repository_id, outcome)
+            repositories.record_usage(
+                connection,
+                repository_id,
+                capacity_bytes=usage.capacity_bytes,
+                free_bytes=usage.free_bytes,
+            )
+        _note(engine, repository_id, _told(report))
+        return report
+
+
+def _note(engine: Engine, repository_id: UUID, outcome: str) -> None:
+    with engine.database.write() as connection:
+        repositories.end_prune(connection, repository_id, outcome)
     _log.info("a repository was pruned", repository=str(repository_id), outcome=outcome)
 
 
 def _prune_beside(engine: Engine, repository_id: UUID) -> None:
-    with suppress(Interrupted):
+    with suppress(Interrupted, Cancelled):
         try:
             prune(engine, repository_id)
         except Exception as error:  # noqa: BLE001  nobody waits for this thread

@@ -39,14 +39,18 @@ def status_of(error: errors.RestoriumError) -> int:
     return next(status for kind, status in _STATUS if isinstance(error, kind))
 
 
+def shown(error: errors.RestoriumError) -> dict[str, str]:
+    """The error as a JSON object."""
+    return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
 def respond(
     error: errors.RestoriumError, *, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer that tells this error, with the status of its class unless another is given."""
-    body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     told = {"WWW-Authenticate": "Bearer"} if isinstance(error, errors.NotAuthenticated) else {}
     return Response(
-        msgspec.json.encode(body),
+        msgspec.json.encode({"error": shown(error)}),
         status or status_of(error),
         {**told, **(headers or {})},
         media_type="application/json",

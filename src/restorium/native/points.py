@@ -15,7 +15,11 @@ from restorium.native.roles import POINT_READERS
 
 
 class RestorePoint(msgspec.Struct):
-    """``point_type`` is Full or Increment: how much had to be read. Every point restores alone."""
+    """``point_type`` is Full or Increment: how much had to be read. Every point restores alone.
+
+    verified_at: of the last verification of its repository that came to it; verified_data: whether that read all data;
+    verify_problem: what it found to be wrong.
+    """
 
     id: UUID
     name: str
@@ -26,6 +30,9 @@ class RestorePoint(msgspec.Struct):
     job_name: str | None
     point_type: str
     created_at: datetime
+    verified_at: datetime | None
+    verified_data: bool | None
+    verify_problem: str | None
 
 
 def _list(call: Call) -> Items[RestorePoint]:

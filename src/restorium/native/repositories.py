@@ -63,7 +63,7 @@ class Repository(msgspec.Struct):
 
 def _add(call: Call) -> Repository:
     new: NewRepository = call.body
-    repository_id = flows.add(call.engine, new.name, new.url, _key(new.key), new.capacity_bytes)
+    repository_id = flows.add(call.engine, new.name, new.url, key_of(new.key), new.capacity_bytes)
     with call.engine.database.read() as connection:
         return show(repositories.get(connection, repository_id), Repository)
 
@@ -80,7 +80,8 @@ def _list(call: Call) -> Items[Repository]:
         return Items([show(row, Repository) for row in rows])
 
 
-def _key(given: Passphrase | KeyFile | None) -> Key:
+def key_of(given: Passphrase | KeyFile | None) -> Key:
+    """The key that a request names; a new one for None."""
     match given:
         case Passphrase(passphrase=text):
             return Key.passphrase(text)

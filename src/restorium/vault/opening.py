@@ -70,6 +70,10 @@ class Keys:
     def all(self) -> tuple[KeySlot, ...]:
         return load(self._storage, self._key).slots
 
+    def own(self) -> KeySlot:
+        """That of the key at hand."""
+        return load(self._storage, self._key).slot
+
     def add(self, key: Key) -> KeySlot:
         """Let ``key`` open the vault too. Raises Conflict if it does already."""
         self._check_new(key)
