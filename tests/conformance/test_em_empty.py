@@ -117,7 +117,7 @@ def test_each_type_is_queried_by_its_documented_fields(client: EmClient) -> None
     for kind, fields in QUERIES.items():
         found = client.get(f"/query?type={kind}&format=Entities", JSON).json
         if kind == "ObjectInJob":
-            assert len(found["Resources"]["ObjectsInJob"]["ObjectsInJob"]) == 4
+            assert len(found["Resources"]["ObjectsInJob"]["ObjectInJobs"]) == 4
         elif kind in _PARTS:
             [(plural, held)] = found["Resources"].items()
             assert held == {plural: []}
@@ -147,7 +147,7 @@ def test_each_type_is_queried_by_its_documented_fields(client: EmClient) -> None
 
 def test_objects_of_jobs_are_queried_across_jobs(client: EmClient, full: Site) -> None:
     asked = "/query?type=ObjectInJob&sortDesc=Name&filter=" + quote('JobName=="job west"')
-    held = client.get(asked, JSON).json["Resources"]["ObjectsInJob"]["ObjectsInJob"]
+    held = client.get(asked, JSON).json["Resources"]["ObjectsInJob"]["ObjectInJobs"]
     assert [each["Name"] for each in held] == ["west 2 & <co>", "west 1 & <co>"]
     assert client.follow(held[0]["Href"], JSON).json == held[0]
 

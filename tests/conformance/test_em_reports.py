@@ -15,6 +15,7 @@ from restorium.vocabulary.sessions import SessionState
 from tests.support.em import JSON, EmClient, Site, attributes, children, links, standing_site, tag
 
 _FRAMES = ("overview", "vms_overview", "job_statistics", "repository", "processed_vms")
+_NAMES = ["Overview", "VmsOverview", "JobStatistics", "ProcessedVms", "Repositories"]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -46,12 +47,14 @@ def test_the_summary_links_to_each_frame(client: EmClient) -> None:
     assert (tag(found), found.get("Type")) == ("SummaryReport", "Report")
     linked = [link for link in links(found) if link["Type"] == "ReportFrame"]
     names = [tag(client.follow(link["Href"]).xml) for link in linked]
+    assert linked == links(found)  # clients follow every link and file the frame by the link's name
+    assert [link["Name"] for link in linked] == _NAMES
     assert names == [
         "OverviewReportFrame",
         "VmsOverviewReportFrame",
         "JobStatisticsReportFrame",
-        "RepositoryReportFrame",
         "ProcessedVmsReportFrame",
+        "RepositoryReportFrame",
     ]
 
 

@@ -14,7 +14,8 @@ from restorium.vocabulary.roles import Role
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``type`` is the name in queries, ``plural`` the list element; ``fields`` go by their lower-case names.
+    """``type`` is the name in queries, ``plural`` the list element, ``key`` its name in JSON if another; ``fields`` go
+    by their lower-case names.
 
     shown: the document of a row, given the address that its links begin with. shape: of that document; None where
     there is never a row.
@@ -27,11 +28,13 @@ class Part:
     rows: Listing
     shown: Callable[[Row, str], Resource]
     shape: Shape | None = None
+    key: str = ""
 
     @property
     def list_shape(self) -> Listed:
         """The list that a query answers."""
-        return Listed(self.plural, () if self.shape is None else (self.shape,), type=f"{self.type}ListType")
+        of = () if self.shape is None else (self.shape,)
+        return Listed(self.plural, of, key=self.key, type=f"{self.type}ListType")
 
 
 _BY_NAME: dict[str, Part] = {}
@@ -46,10 +49,11 @@ def part(
     rows: Listing,
     shown: Callable[[Row, str], Resource],
     shape: Shape | None = None,
+    key: str = "",
 ) -> None:
     """Declare a kind of parts."""
     by_name = {field.name.lower(): field for field in fields}
-    _BY_NAME[name] = Part(name, plural, roles, by_name, rows, shown, shape)
+    _BY_NAME[name] = Part(name, plural, roles, by_name, rows, shown, shape, key)
 
 
 def parts() -> list[Part]:

@@ -20,6 +20,11 @@ def _vm(row: Row, _view: View) -> str:
     return str(HierarchyRef(row.platform, "Vm", row.host_id, row.vm_ref))
 
 
+def _reason(row: Row, _view: View) -> str:
+    """Empty where nothing went wrong: clients print it as it is."""
+    return row.reason or ""
+
+
 class BackupTaskSession(Entity, plural="BackupTaskSessions", path="backupTaskSessions", vm_bound=True):
     """What happened to one VM."""
 
@@ -38,6 +43,6 @@ class BackupTaskSession(Entity, plural="BackupTaskSessions", path="backupTaskSes
     ended_at: datetime | None = element("EndTimeUTC", query="EndTime")
     state: TaskSessionState = element("State", query="State")
     result: SessionResult = element("Result", query="Result")
-    reason: str | None = element("Reason", query="Reason")
+    reason: str | None = element("Reason", query="Reason", value=_reason)
     total_bytes: int = element("TotalSize", query="TotalSize", codec=LONG)
     vm_ref: str = element("VmUid", value=_vm)

@@ -45,7 +45,7 @@ _CLONE = Spec(
     one_of=True,
 )
 
-_INCLUDES = Listed("Includes", (job_object.OBJECT,), key=job_object.OBJECTS.name, type="ObjectInJobListType")
+_INCLUDES = Listed("Includes", (job_object.OBJECT,), key=job_object.OBJECTS.key, type="ObjectInJobListType")
 _BACKUP_INFO = Shape("BackupJobInfo", members=(Child("Includes", _INCLUDES), *job_retention.MEMBERS))
 _INFO = Shape("JobInfo", members=(Child("BackupJobInfo", _BACKUP_INFO),))
 

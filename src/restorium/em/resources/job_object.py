@@ -43,7 +43,8 @@ OBJECT = Shape(
     ),
     links=True,
 )
-OBJECTS = Listed("ObjectsInJob", (OBJECT,), type="ObjectInJobListType")
+OBJECTS = Listed("ObjectsInJob", (OBJECT,), key="ObjectInJobs", type="ObjectInJobListType")
+"""In JSON under a name that is not the element's, as clients read it."""
 
 
 def listed(_call: Call, view: View, job: Row) -> Answer:

@@ -10,7 +10,7 @@ from restorium.catalog.listing import Row
 from restorium.em.documents import Resource
 from restorium.em.members import Queryable
 from restorium.em.parts import part
-from restorium.em.resources.job_object import OBJECT, document
+from restorium.em.resources.job_object import OBJECT, OBJECTS, document
 from restorium.em.roles import ADMINISTRATORS
 from restorium.em.values import TEXT, uid
 from restorium.vocabulary.hierarchy import Platform
@@ -42,4 +42,5 @@ part(
     rows=job_objects.listing,
     shown=_shown,
     shape=OBJECT,
+    key=OBJECTS.key,
 )

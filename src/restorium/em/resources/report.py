@@ -138,13 +138,14 @@ def _processed_vms(connection: Connection, _visible: Visibility) -> Members:
     return {"Day": days}
 
 
-_FRAMES: dict[str, tuple[Shape, Callable[[Connection, Visibility], Members]]] = {
-    "overview": (_OVERVIEW, _overview),
-    "vms_overview": (_VMS, _vms),
-    "job_statistics": (_STATISTICS, _job_statistics),
-    "repository": (_USAGE, _repository),
-    "processed_vms": (_PROCESSED, _processed_vms),
+_FRAMES: dict[str, tuple[str, Shape, Callable[[Connection, Visibility], Members]]] = {
+    "overview": ("Overview", _OVERVIEW, _overview),
+    "vms_overview": ("VmsOverview", _VMS, _vms),
+    "job_statistics": ("JobStatistics", _STATISTICS, _job_statistics),
+    "processed_vms": ("ProcessedVms", _PROCESSED, _processed_vms),
+    "repository": ("Repositories", _USAGE, _repository),
 }
+"""By path, with the names that the summary's links have: clients file the frames by them."""
 
 
 def _served(shape: Shape, members: Callable[[Connection, Visibility], Members]) -> Handler:
@@ -157,8 +158,7 @@ def _served(shape: Shape, members: Callable[[Connection, Visibility], Members]) 
 
 def _summary(call: Call) -> Answer:
     href = f"{call.base}{_SUMMARY}"
-    links = [Link("Up", f"{call.base}/", None, "EnterpriseManager")]
-    links += [Link("Down", f"{href}/{path}", None, "ReportFrame") for path in _FRAMES]
+    links = [Link("Down", f"{href}/{path}", name, "ReportFrame") for path, (name, _, _) in _FRAMES.items()]
     return Answer(200, _REPORT.made(links, Href=href))
 
 
@@ -166,6 +166,6 @@ ROUTES = (
     Route("GET", _SUMMARY, MONITORS, _summary, gives=(Gives(200, _REPORT),)),
     *(
         Route("GET", f"{_SUMMARY}/{path}", MONITORS, _served(shape, members), gives=(Gives(200, shape),))
-        for path, (shape, members) in _FRAMES.items()
+        for path, (_, shape, members) in _FRAMES.items()
     ),
 )
