@@ -218,7 +218,7 @@ def test_camel_case_is_that_of_release_13(database: Database, tmp_path: Path, cl
         told = client.get("/query?type=Job&format=Entity", JSON).json
         assert set(told) == {"refs", "entities", "resources", "links", "pagingInfo"}
         assert set(told["entities"]) == set(FACTS["slots"].values())
-        assert told["entities"]["jobs"]["jobs"][0]["jobInfo"]["backupJobInfo"]["includes"]["objectsInJob"]
+        assert told["entities"]["jobs"]["jobs"][0]["jobInfo"]["backupJobInfo"]["includes"]["objectInJobs"]
         assert "supportedVersions" in client.get("/", JSON).json
 
 
