@@ -104,7 +104,7 @@ class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", v
         Do("Restore", "POST", action="restore", roles=RESTORERS, run=_restore, gives=STARTED, body=_BODY),
         BACKUP_SERVER,
         up("RestorePoint", "restore_point", query=("RestorePointId", "RestorePointName")),
-        up("BackupFile", "backup_file", only=Form.ENTITY),
+        up("BackupFile", "backup_file"),
         Alternate(),
         Down(
             "mounts",
