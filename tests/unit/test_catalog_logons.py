@@ -58,6 +58,27 @@ def test_an_account_without_roles_is_found_too(database: Database) -> None:
     assert logon.account.roles == frozenset()
 
 
+def test_what_becomes_of_an_account_or_a_session_counts_at_once(database: Database, token: UUID) -> None:
+    """Also for a connection that found it before and is kept."""
+
+    def found() -> Logon | None:
+        with database.read_briefly() as connection:
+            return logons.find(connection, token, IDLE)
+
+    logon = found()
+    assert logon is not None and len(logon.account.roles) == 2
+    with database.write() as connection:
+        left = tables.account_roles.c.role == Role.PORTAL_USER
+        connection.execute(sa.delete(tables.account_roles).where(left))
+    logon = found()
+    assert logon is not None and logon.account.roles == {Role.VM_RESTORE_OPERATOR}
+    with database.write() as connection:
+        assert logons.find(connection, token, IDLE) is not None
+        logons.close(connection, token)
+        assert logons.find(connection, token, IDLE) is None
+    assert found() is None
+
+
 def test_no_other_token_does(database: Database, token: UUID) -> None:
     assert _find(database, UUID(int=token.int ^ 1)) is None
 

@@ -17,11 +17,12 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog.accounts import Account
 from restorium.catalog.prepared import Prepared
-from restorium.catalog.surroundings import new_id, now
+from restorium.catalog.surroundings import new_id, now, only_reads
 from restorium.catalog.tables import account_roles, accounts, logon_sessions
 from restorium.vocabulary.roles import Role
 
 _WRITES_AN_IDLE_TIME = 30
+_KNOWN, _MOST_KNOWN = "logons", 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,14 @@ class Logon:
     account: Account
     created_at: datetime
     due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    token_hash: bytes
+    account: Account
+    created_at: datetime
+    last_seen_at: datetime
 
 
 def open(connection: Connection, account_id: UUID) -> UUID:
@@ -48,16 +57,13 @@ def open(connection: Connection, account_id: UUID) -> UUID:
 
 def find(connection: Connection, token: UUID, idle: timedelta) -> Logon | None:
     """The session of that token with its account, unless it has idled for longer than ``idle``."""
-    rows = _FIND.all(connection, {"token": _hash(token)})
-    if not rows:
+    found = _found(connection, _hash(token))
+    if found is None:
         return None
-    row = rows[0]
-    silent = now(connection) - row.last_seen_at
+    silent = now(connection) - found.last_seen_at
     if silent > idle + idle / _WRITES_AN_IDLE_TIME:
         return None
-    roles = frozenset(Role(each.role) for each in rows if each.role is not None)
-    account = Account(row.account_id, row.name, roles, row.restore_all, row.account_created_at)
-    return Logon(row.token_hash, account, row.created_at, due=silent > idle / _WRITES_AN_IDLE_TIME)
+    return Logon(found.token_hash, found.account, found.created_at, due=silent > idle / _WRITES_AN_IDLE_TIME)
 
 
 def touch(connection: Connection, logon: Logon) -> None:
@@ -81,10 +87,38 @@ def sweep(connection: Connection, idle: timedelta) -> int:
     return connection.execute(sa.delete(logon_sessions).where(logon_sessions.c.last_seen_at < limit)).rowcount
 
 
+def _found(connection: Connection, token_hash: bytes) -> _Found | None:
+    """The session of that token.
+
+    SQLite tells a connection whether another has changed anything since it last asked: what was found is good until
+    then, to the moment.
+    """
+    if connection.dialect.name != "sqlite" or not only_reads(connection):
+        return _look_up(connection, token_hash)
+    version = _VERSION.all(connection, {})[0][0]
+    known: tuple[int, dict[bytes, _Found | None]] = connection.info.get(_KNOWN, (-1, {}))
+    if known[0] != version or len(known[1]) >= _MOST_KNOWN:
+        known = connection.info[_KNOWN] = (version, {})
+    if token_hash not in known[1]:
+        known[1][token_hash] = _look_up(connection, token_hash)
+    return known[1][token_hash]
+
+
+def _look_up(connection: Connection, token_hash: bytes) -> _Found | None:
+    rows = _FIND.all(connection, {"token": token_hash})
+    if not rows:
+        return None
+    row = rows[0]
+    roles = frozenset(Role(each.role) for each in rows if each.role is not None)
+    account = Account(row.account_id, row.name, roles, row.restore_all, row.account_created_at)
+    return _Found(row.token_hash, account, row.created_at, row.last_seen_at)
+
+
 def _hash(token: UUID) -> bytes:
     return hashlib.sha256(token.bytes).digest()
 
 
+_VERSION = Prepared(sa.select(sa.literal_column("data_version")).select_from(sa.text("pragma_data_version")))
 _FIND = Prepared(
     sa.select(
         *logon_sessions.columns,

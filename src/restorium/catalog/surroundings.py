@@ -36,6 +36,11 @@ def guard(connection: Connection) -> CredentialGuard:
     return found
 
 
+def only_reads(connection: Connection) -> bool:
+    """Whether what is found by the connection is committed."""
+    return PLACES in connection.get_execution_options()
+
+
 def places(connection: Connection) -> Places | None:
     """What is known of lists; None in a transaction, whose changes may still be taken back."""
     found: Places | None = connection.get_execution_options().get(PLACES)

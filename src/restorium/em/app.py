@@ -87,18 +87,24 @@ class _Face:
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
         body = await _body(headers, receive, self._engine.settings.em.max_body_bytes)
-        place = self._router.find(_segments(scope))
+        segments = _segments(scope)
+        place = self._router.find(segments)
         if self._engine.database.reads_wait_for_nobody and _is_brief(place, scope["method"]):
             # Handing it to a thread and back would take longer than answering it.
-            rendered = self._render(scope, headers, body, place)
+            rendered = self._render(scope, headers, body, segments, place)
         else:
-            rendered = await to_thread.run_sync(self._render, scope, headers, body, place)
+            rendered = await to_thread.run_sync(self._render, scope, headers, body, segments, place)
         await _send(rendered, scope["method"], send, receive)
         if rendered.due is not None:
             await to_thread.run_sync(logon.touch, self._engine, rendered.due)
 
     def _render(
-        self, scope: Scope, headers: Mapping[str, str], body: bytes | None, place: Place | None
+        self,
+        scope: Scope,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        segments: tuple[str, ...],
+        place: Place | None,
     ) -> _Rendered:
         media = accepted(headers.get("accept"))
         if media is None:
@@ -112,7 +118,7 @@ class _Face:
                     f"the body is larger than {self._engine.settings.em.max_body_bytes} bytes",
                     hint="Send a smaller one.",
                 )
-            answer, due = self._answer(self._request(scope, headers, body), place)
+            answer, due = self._answer(self._request(scope, headers, body, segments), place)
             return self._written(answer, media, due)
         except RestoriumError as error:
             return self._written(told(error), media)
@@ -120,7 +126,9 @@ class _Face:
             _log.exception("a request failed unexpectedly", method=scope["method"], path=scope["path"])
             return self._written(told(RestoriumError("the server failed to answer")), media)
 
-    def _request(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> Request:
+    def _request(
+        self, scope: Scope, headers: Mapping[str, str], body: bytes, segments: tuple[str, ...]
+    ) -> Request:
         address = scope["client"][0] if scope.get("client") else ""
         server = tuple(scope.get("server") or ("localhost", 0))
         base = self._origin.base(headers, scope["scheme"], address, (server[0], server[1]))
@@ -131,14 +139,15 @@ class _Face:
             raise InvalidInput("the query is not UTF-8, or has over 100 parameters") from None
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         parameters = {name.lower(): value for name, value in given}
-        return Request(method, base, _segments(scope), parameters, headers, body, address)
+        return Request(method, base, segments, parameters, headers, body, address)
 
     def _answer(self, request: Request, place: Place | None) -> tuple[Answer, Logon | None]:
         """The answer, and the logon session whose use is to be noted."""
         if place is not None and request.method in place.open:
             return place.open[request.method].handler(request), None
-        with self._engine.database.read() as connection:
-            who = logon.authenticate(connection, request, self._engine.settings.em.logon_idle)
+        database, idle = self._engine.database, self._engine.settings.em.logon_idle
+        with database.read_briefly() as connection:
+            who = logon.authenticate(connection, request, idle)
             if _is_brief(place, request.method):
                 return self._answered(who, place, request, connection)
         return self._answered(who, place, request, None)

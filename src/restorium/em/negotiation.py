@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 
 
 class Media(Enum):
@@ -20,6 +21,7 @@ _NAMES = {
 }
 
 
+@lru_cache(64)
 def accepted(accept: str | None) -> Media | None:
     """The representation that an Accept header prefers; None if it accepts neither.
 
