@@ -195,7 +195,7 @@ def test_collecting_tells_new_names_and_room_and_what_does_not_answer(
     client = place.administrator
     task = place.done(client, client.post(f"{place.server}?action=collect"))
     assert (task["Operation"], task["Result"]["Success"]) == ("CollectingBackupServer", True), task
-    [included] = client.get(f"/jobs/{place.job_id}/includes", JSON).json["ObjectsInJob"]
+    [included] = client.get(f"/jobs/{place.job_id}/includes", JSON).json["ObjectInJobs"]
     assert included["Name"] == "front"
     assert client.get("/repositories?format=Entity", JSON).json["Repositories"][0]["FreeSpace"] > 5
     found = client.get(f"/lookup?host={place.host_id}&name=new&type=Vm", JSON).json["HierarchyItems"]

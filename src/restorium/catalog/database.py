@@ -73,7 +73,8 @@ class Database:
     def read_briefly(self) -> Iterator[Connection]:
         """As ``read``, by a connection that the thread keeps: getting one takes as long as finding a row by its key.
 
-        Only for what is read at once; a thread must not open a second one inside its first.
+        Only for what is read at once, by a thread or two: each keeps one of the pool. A thread must not open a second
+        inside its first.
         """
         with self._translated():
             connection: Connection | None = getattr(self._kept, "connection", None)

@@ -146,10 +146,13 @@ class _Face:
         if place is not None and request.method in place.open:
             return place.open[request.method].handler(request), None
         database, idle = self._engine.database, self._engine.settings.em.logon_idle
-        with database.read_briefly() as connection:
-            who = logon.authenticate(connection, request, idle)
-            if _is_brief(place, request.method):
+        if _is_brief(place, request.method):
+            at_once = database.reads_wait_for_nobody  # then this is the event loop's thread
+            with database.read_briefly() if at_once else database.read() as connection:
+                who = logon.authenticate(connection, request, idle)
                 return self._answered(who, place, request, connection)
+        with database.read() as connection:
+            who = logon.authenticate(connection, request, idle)
         return self._answered(who, place, request, None)
 
     def _answered(
