@@ -113,6 +113,7 @@ def test_each_role_gets_as_far_as_the_reference_says(full: Site) -> None:
     assert checked > 1000
 
 
+@pytest.mark.slow
 def test_each_type_is_queried_by_its_documented_fields(client: EmClient) -> None:
     for kind, fields in QUERIES.items():
         found = client.get(f"/query?type={kind}&format=Entities", JSON).json

@@ -77,6 +77,7 @@ def _blank(path: str) -> str:
     return re.sub(r"\{ID\d*\}", "{ID}", path.rstrip("/"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("camel", [False, True])
 def test_answers_of_the_enterprise_manager_face_are_as_written(
     database: Database, tmp_path: Path, clock: ManualClock, camel: bool
