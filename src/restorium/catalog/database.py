@@ -73,18 +73,22 @@ class Database:
     def read_briefly(self) -> Iterator[Connection]:
         """As ``read``, by a connection that the thread keeps: getting one takes as long as finding a row by its key.
 
-        Only for what is read at once, by a thread or two: each keeps one of the pool. A thread must not open a second
-        inside its first.
+        Only where reads wait for nobody, so that one thread, the event loop's, does them: each thread would keep one of
+        the pool. It must not open a second inside its first.
         """
-        with self._translated():
-            connection: Connection | None = getattr(self._kept, "connection", None)
-            if connection is None or connection.closed or connection.invalidated:
-                connection = self._kept.connection = self._reader.connect()
-                self._all_kept.append(connection)
-            try:
+        if not self.reads_wait_for_nobody:
+            with self.read() as connection:
                 yield connection
+            return
+        with self._translated():
+            kept: Connection | None = getattr(self._kept, "connection", None)
+            if kept is None or kept.closed or kept.invalidated:
+                kept = self._kept.connection = self._reader.connect()
+                self._all_kept.append(kept)
+            try:
+                yield kept
             finally:
-                connection.rollback()
+                kept.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

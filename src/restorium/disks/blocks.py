@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
@@ -80,3 +82,10 @@ def check_sectors(size: int, what: str, *, least: int = 1) -> None:
 def divide(value: int, by: int) -> int:
     """Rounded up."""
     return -(-value // by)
+
+
+def little_endian(values: array[int]) -> array[int]:
+    """The same array with its bytes turned where the machine's order is the other; so it is read and written."""
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values

@@ -147,8 +147,7 @@ class _Face:
             return place.open[request.method].handler(request), None
         database, idle = self._engine.database, self._engine.settings.em.logon_idle
         if _is_brief(place, request.method):
-            at_once = database.reads_wait_for_nobody  # then this is the event loop's thread
-            with database.read_briefly() if at_once else database.read() as connection:
+            with database.read_briefly() as connection:
                 who = logon.authenticate(connection, request, idle)
                 return self._answered(who, place, request, connection)
         with database.read() as connection:

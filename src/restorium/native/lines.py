@@ -13,10 +13,10 @@ import structlog
 from starlette.responses import StreamingResponse
 
 from restorium.flows.durable import Interrupted
+from restorium.flows.maintenance import Progress
 from restorium.native.errors import shown
 from restorium.vocabulary.errors import Cancelled, RestoriumError
 
-Progress = Callable[[str, int, int | None], None]
 Work = Callable[[Progress, Callable[[], bool]], Any]
 """Given what to tell its progress to, and whether nobody reads any more; gives a dataclass."""
 

@@ -7,13 +7,12 @@ allocation table; then blocks of 1 MiB in the order of the disk. Source: [MS-VHD
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from restorium.disks.blocks import SECTOR, BlockWriter, check_sectors, data_runs, divide
+from restorium.disks.blocks import SECTOR, BlockWriter, check_sectors, data_runs, divide, little_endian
 from restorium.disks.files import ImageFile
 from restorium.disks.interface import Extent
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput
@@ -81,7 +80,7 @@ def reopen_vhdx(path: Path, size: int) -> BlockWriter:
             raise DiskDamaged(f"{path} holds a disk of {found} bytes, not {size}")
         table = array("Q", bytes(_entries(size) * 8))
         file.read_into(_TABLE, memoryview(table).cast("B"))
-        return _writer(file, size, _little_endian(table))
+        return _writer(file, size, little_endian(table))
     except BaseException:
         file.close()
         raise
@@ -112,7 +111,7 @@ def _lay_out(file: ImageFile, size: int, extents: Iterable[Extent]) -> array[int
                 "Q", range(end | _PRESENT, (end | _PRESENT) + length, _BLOCK)
             )
             end += length
-    file.write(_TABLE, _little_endian(table[:]).tobytes())
+    file.write(_TABLE, little_endian(table[:]).tobytes())
     file.write(_METADATA, _metadata())
     file.write(_METADATA + _ITEMS_AT, _items(size, uuid4()))
     regions = _region_table(table_length)
@@ -196,9 +195,3 @@ def _crc_table() -> tuple[int, ...]:
 
 
 _CRC_TABLE = _crc_table()
-
-
-def _little_endian(values: array[int]) -> array[int]:
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import secrets
 import struct
-import sys
 from array import array
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from restorium.disks.blocks import SECTOR, BlockWriter, check_sectors, data_runs, divide
+from restorium.disks.blocks import SECTOR, BlockWriter, check_sectors, data_runs, divide, little_endian
 from restorium.disks.files import ImageFile
 from restorium.disks.interface import Extent
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput
@@ -102,7 +101,7 @@ def _writer(file: ImageFile, size: int) -> BlockWriter:
         entries = array("I", bytes(_ENTRIES * 4))
         place = (first + number * _TABLE_SECTORS) * SECTOR
         file.read_into(place, memoryview(entries).cast("B"))
-        return _little_endian(entries)
+        return little_endian(entries)
 
     def place(grain: int) -> int:
         number, index = divmod(grain, _ENTRIES)
@@ -125,12 +124,12 @@ def _lay_out(file: ImageFile, size: int, extents: Iterable[Extent]) -> None:
                 )
             entries[first : first + len(run)] = array("I", range(end, end + length, _GRAIN_SECTORS))
             end += length
-        content = _little_endian(entries).tobytes()
+        content = little_endian(entries).tobytes()
         for first in (places.spare_tables, places.first_table):
             file.write((first + number * _TABLE_SECTORS) * SECTOR, content)
     for directory, first in ((places.spare, places.spare_tables), (places.directory, places.first_table)):
         tables = array("I", range(first, first + places.tables * _TABLE_SECTORS, _TABLE_SECTORS))
-        file.write(directory * SECTOR, _little_endian(tables).tobytes())
+        file.write(directory * SECTOR, little_endian(tables).tobytes())
     file.write(SECTOR, _descriptor(file.path, size))
     file.set_length(end * SECTOR)
     file.flush()
@@ -166,9 +165,3 @@ def _descriptor(path: Path, size: int) -> bytes:
         cylinders=min(size // (SECTOR * 63 * 255), 65535),
     )
     return text.encode().ljust(_DESCRIPTOR_SECTORS * SECTOR, b"\0")
-
-
-def _little_endian(values: array[int]) -> array[int]:
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values
