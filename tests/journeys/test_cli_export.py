@@ -19,7 +19,7 @@ from restorium.cli.client import Client, Connection, connect
 from restorium.cli.demo.server import DemoServer, start_server
 from restorium.vocabulary.errors import InvalidInput, NotFound
 from tests.support.disks import MIB, needs_qemu, qemu_img
-from tests.support.waiting import wait_until
+from tests.support.live import back_up, set_up
 
 SIZE = 40 * MIB
 CONTENT = {0: b"boot", 5 * MIB: random.Random(1).randbytes(12 * MIB), SIZE - 5: b"tail."}
@@ -55,20 +55,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     server = start_server(folder / "data", folder / "log")
     try:
         with connect(Connection(None, "administrator", None, None, folder / "data")) as client:
-            yield Lab(server, image, _back_up(client, images, folder / "vault"))
+            back_up(client, set_up(client, images, folder / "vault"))
+            [point] = client.items("/restore-points")
+            yield Lab(server, image, point["id"])
     finally:
         server.stop()
-
-
-def _back_up(client: Client, images: Path, vault: Path) -> str:
-    host = client.post("/hosts", {"kind": "image-folder", "name": "lab", "address": str(images)})
-    repository = client.post("/repositories", {"name": "local", "url": vault.as_uri(), "key": None})
-    [vm] = client.items(f"/hosts/{host['id']}/vms")
-    members = [{"host_id": host["id"], "vm_ref": vm["ref"]}]
-    job = client.post("/jobs", {"name": "once", "repository_id": repository["id"], "vms": members})
-    client.post(f"/jobs/{job['id']}/start")
-    wait_until(lambda: bool(client.items("/restore-points")))
-    return str(client.items("/restore-points")[0]["id"])
 
 
 @pytest.mark.slow

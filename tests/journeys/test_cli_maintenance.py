@@ -16,7 +16,7 @@ from restorium.cli.demo.server import DemoServer, start_server
 from restorium.vault import Key, Vault
 from restorium.vocabulary.errors import Conflict, RestoriumError, WrongKey
 from tests.support.disks import MIB
-from tests.support.waiting import wait_until
+from tests.support.live import back_up, set_up
 
 pytestmark = pytest.mark.slow
 
@@ -34,21 +34,14 @@ class Lab:
         disk = images / "web.raw"
         disk.write_bytes(random.Random(1).randbytes(3 * MIB))
         (images / "web.vm.toml").write_text('name = "web"\n[[disk]]\nkey = "disk0"\nfile = "web.raw"\n')
-        host = client.post("/hosts", {"kind": "image-folder", "name": "lab", "address": str(images)})
-        repository = client.post("/repositories", {"name": "local", "url": self.vault.as_uri(), "key": None})
-        [vm] = client.items(f"/hosts/{host['id']}/vms")
-        members = [{"host_id": host["id"], "vm_ref": vm["ref"]}]
-        self.job = client.post("/jobs", {"name": "once", "repository_id": repository["id"], "vms": members})
-        self.path = f"/repositories/{repository['id']}"
+        self.job = set_up(client, images, self.vault)
+        self.path = f"/repositories/{self.job['repository_id']}"
         self.back_up()
         disk.write_bytes(random.Random(2).randbytes(MIB) + disk.read_bytes()[MIB:])
         self.back_up()
 
     def back_up(self) -> None:
-        session = self.client.post(f"/jobs/{self.job['id']}/start")
-        path = f"/job-sessions/{session['id']}"
-        wait_until(lambda: self.client.get(path)["state"] == "Stopped", 30)
-        assert self.client.get(path)["result"] == "Success"
+        back_up(self.client, self.job)
 
     def followed(self, method: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The result of what is followed line by line."""

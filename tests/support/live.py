@@ -29,21 +29,29 @@ def lived_in(folder: Path) -> Iterator[DemoServer]:
     server = start_server(folder / "data", folder / "log")
     try:
         with connect(server.connection) as client:
-            host = client.post("/hosts", {"name": "lab", "kind": "image-folder", "address": str(images)})
-            repository = client.post(
-                "/repositories",
-                {"name": "local", "url": (folder / "vault").as_uri(), "capacity_bytes": 10**9},
-            )
-            vms = [{"host_id": host["id"], "vm_ref": "web"}]
-            job = client.post("/jobs", {"name": "nightly", "repository_id": repository["id"], "vms": vms})
+            job = set_up(client, images, folder / "vault", capacity_bytes=10**9)
             for _ in range(2):
-                _ended(client, "/job-sessions", client.post(f"/jobs/{job['id']}/start"))
+                back_up(client, job)
             first = client.items("/restore-points")[-1]
             asked = {"restore_point_id": first["id"], "keep_original": True, "new_name": "web2"}
             _ended(client, "/restore-sessions", client.post("/restores", asked))
         yield server
     finally:
         server.stop()
+
+
+def set_up(client: Client, images: Path, vault: Path, **repository: Any) -> dict[str, Any]:
+    """The host ``lab``, the repository ``local`` and the job ``nightly`` of the VM web; gives the job."""
+    host = client.post("/hosts", {"name": "lab", "kind": "image-folder", "address": str(images)})
+    kept = client.post("/repositories", {"name": "local", "url": vault.as_uri(), **repository})
+    vms = [{"host_id": host["id"], "vm_ref": "web"}]
+    job: dict[str, Any] = client.post("/jobs", {"name": "nightly", "repository_id": kept["id"], "vms": vms})
+    return job
+
+
+def back_up(client: Client, job: dict[str, Any]) -> None:
+    """Run a job to its end, which must be a success."""
+    _ended(client, "/job-sessions", client.post(f"/jobs/{job['id']}/start"))
 
 
 def _ended(client: Client, path: str, session: dict[str, Any]) -> None:
