@@ -32,7 +32,7 @@ from restorium.native.errors import respond
 from restorium.native.exchange import Endpoint
 from restorium.vocabulary.errors import NotFound, RestoriumError, Unsupported
 
-_OPERATIONS = (
+OPERATIONS = (
     *accounts.OPERATIONS,
     *hosts.OPERATIONS,
     *repositories.OPERATIONS,
@@ -53,7 +53,7 @@ def create(engine: Engine) -> Starlette:
         "/tokens": {"POST": tokens.log_on(engine)},
         "/tokens/current": {"DELETE": tokens.log_off(engine)},
     }
-    for operation in _OPERATIONS:
+    for operation in OPERATIONS:
         endpoints.setdefault(operation.path, {})[operation.method] = operation.endpoint(engine)
     return Starlette(
         routes=[Route(path, _by_method(served), methods=list(served)) for path, served in endpoints.items()],
@@ -64,7 +64,7 @@ def create(engine: Engine) -> Starlette:
 @cache
 def describe() -> dict[str, Any]:
     """The API as an OpenAPI document."""
-    return openapi.write(_OPERATIONS)
+    return openapi.write(OPERATIONS)
 
 
 async def _describe(_request: Request) -> Response:

@@ -89,10 +89,17 @@ class Operation:
 
         return guarded(serve)
 
-    def _answer(self, engine: Engine, request: Request, content: bytes) -> Response:
-        logon = authenticate(engine, request)
+    def perform(
+        self, engine: Engine, logon: Logon, request: Request, body: Callable[[], Any] = lambda: None
+    ) -> Any:
+        """What the function gives; ``body`` is called only if the caller may. Raises AccessDenied and what both do."""
         if not self.roles & logon.account.roles:
             raise AccessDenied(f"{logon.account.name} may not {self.method} {request.url.path}")
-        body = decode(content, self.body) if self.body is not None else None
-        answer = self.function(Call(engine, logon, request, body))
+        return self.function(Call(engine, logon, request, body()))
+
+    def _answer(self, engine: Engine, request: Request, content: bytes) -> Response:
+        def body() -> Any:
+            return decode(content, self.body) if self.body is not None else None
+
+        answer = self.perform(engine, authenticate(engine, request), request, body)
         return answer if isinstance(answer, Response) else encode(answer, self.status)

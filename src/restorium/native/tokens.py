@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from restorium.catalog import accounts, logons
+from restorium.flows import mounts
 from restorium.flows.engine import Engine
 from restorium.native.exchange import Endpoint, decode, encode, guarded, read
 from restorium.vocabulary.errors import InvalidIdentifier, NotAuthenticated
@@ -38,24 +39,20 @@ class Logon:
     """Who is logged on, and by which token."""
 
     token: UUID
-    account: accounts.Account
+    session: logons.Logon
+
+    @property
+    def account(self) -> accounts.Account:
+        return self.session.account
 
 
 def log_on(engine: Engine) -> Endpoint:
     """``POST /tokens``: credentials for a token."""
 
-    def open_logon(credentials: Credentials, address: str) -> Token:
-        database = engine.database
-        with database.read() as connection:
-            account = accounts.verify(connection, credentials.name, credentials.password, address=address)
-        with database.write() as connection:
-            token = logons.open(connection, account.id)
-        return Token(token, int(engine.settings.em.logon_idle.total_seconds()))
-
     async def serve(request: Request) -> Response:
         credentials = decode(await read(request), Credentials)
         address = request.client.host if request.client else ""
-        return encode(await to_thread.run_sync(open_logon, credentials, address), 201)
+        return encode(await to_thread.run_sync(open_logon, engine, credentials, address), 201)
 
     return guarded(serve)
 
@@ -63,16 +60,30 @@ def log_on(engine: Engine) -> Endpoint:
 def log_off(engine: Engine) -> Endpoint:
     """``DELETE /tokens/current``: end the token that the request carries."""
 
-    def close_logon(request: Request) -> None:
-        token = authenticate(engine, request).token
-        with engine.database.write() as connection:
-            logons.close(connection, token)
+    def close(request: Request) -> None:
+        close_logon(engine, authenticate(engine, request))
 
     async def serve(request: Request) -> Response:
-        await to_thread.run_sync(close_logon, request)
+        await to_thread.run_sync(close, request)
         return encode(None, 204)
 
     return guarded(serve)
+
+
+def open_logon(engine: Engine, credentials: Credentials, address: str) -> Token:
+    """A new token; ``address`` is the client's. Raises NotAuthenticated, also after too many failures."""
+    with engine.database.read() as connection:
+        account = accounts.verify(connection, credentials.name, credentials.password, address=address)
+    with engine.database.write() as connection:
+        token = logons.open(connection, account.id)
+    return Token(token, int(engine.settings.em.logon_idle.total_seconds()))
+
+
+def close_logon(engine: Engine, logon: Logon) -> None:
+    """End a token, and the mounts that it holds."""
+    with engine.database.write() as connection:
+        logons.close(connection, logon.token)
+    mounts.end_forsaken(engine)
 
 
 def authenticate(engine: Engine, request: Request) -> Logon:
@@ -84,6 +95,11 @@ def authenticate(engine: Engine, request: Request) -> Logon:
         token = parse_guid(credential.strip())
     except InvalidIdentifier:
         raise NotAuthenticated("the token is not one of this server", hint=_HINT) from None
+    return find_logon(engine, token)
+
+
+def find_logon(engine: Engine, token: UUID) -> Logon:
+    """Who holds a token, whose idle time begins anew. Raises NotAuthenticated."""
     with engine.database.read() as connection:
         logon = logons.find(connection, token, engine.settings.em.logon_idle)
     if logon is None:
@@ -91,4 +107,4 @@ def authenticate(engine: Engine, request: Request) -> Logon:
     if logon.due:
         with engine.database.write() as connection:
             logons.touch(connection, logon)
-    return Logon(token, logon.account)
+    return Logon(token, logon)
