@@ -17,7 +17,7 @@ import pytest
 from restorium.disks.interface import Extent
 from restorium.hosts import open_host
 from restorium.hosts.interface import Host, RestoreTarget, VmDescription
-from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists, VmNotFound
+from restorium.vocabulary.errors import Conflict, HostError, InvalidInput, TargetExists, VmNotFound
 from tests.support.disks import MIB, copy_bytes, read_all, write_image
 
 CONTENTS = {
@@ -262,3 +262,30 @@ def test_vm_is_not_restored_without_all_of_its_disks(lab: Lab, vm: str) -> None:
 def test_unknown_kind_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(InvalidInput, match=r"'nutanix'.*image-folder"):
         open_host("nutanix", "somewhere")
+
+
+def test_what_a_restore_made_is_removed_and_nothing_else(lab: Lab, vm: str) -> None:
+    description, before = _describe(lab.host, vm), _contents(lab.host, vm)
+    target = _target(lab.host, description, "drill")
+    _write(target, description)
+    ref = target.finalise()
+    with pytest.raises(Conflict):
+        lab.host.remove_restored(vm, "a1")
+    with pytest.raises(Conflict):
+        lab.host.remove_restored(ref, "a2")
+    images = lab.host.local_images(ref)
+    assert images is None or [image.path.exists() for image in images] == [True, True]
+    lab.host.remove_restored(ref, "a1")
+    lab.host.remove_restored(ref, "a1")
+    assert [each.ref for each in lab.host.inventory()] == [vm]
+    assert _contents(lab.host, vm) == before
+    assert images is None or not any(image.path.exists() for image in images)
+
+
+def test_what_a_restore_left_without_a_final_name_is_removed(lab: Lab, vm: str) -> None:
+    description = _describe(lab.host, vm)
+    _write(_target(lab.host, description, "drill"), description)
+    lab.host.remove_restored("drill", "a1")
+    again = _target(lab.host, description, "drill")
+    assert [again.reopen_disk(disk) for disk in description.disks] == [None, None]
+    assert _contents(lab.host, vm) == CONTENTS

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
@@ -77,6 +77,7 @@ def create(
         "host_id": point.host_id,
         "vm_ref": point.vm_ref,
         "vm_name": point.vm_name,
+        "target_host_id": spec.host_id,
         "spec": _spec_json(spec),
         "phase": RestorePhase.QUEUED,
         "planned_bytes": 0,
@@ -104,7 +105,7 @@ def _repeated(connection: Connection, spec: RestoreSpec, caller: Caller, idempot
     if earlier is None:
         # A job's retention has removed it since the caller saw it.
         raise NotFound(f"there is no restore point {spec.vm_restore_point_id} any more")
-    if earlier.spec != _spec_json(spec):
+    if spec_of(earlier) != spec:
         raise Conflict(
             f"the idempotency key {idempotency_key!r} was used for another restore, {earlier.id}",
             hint="Use a new key for each restore.",
@@ -120,7 +121,7 @@ def get(connection: Connection, session_id: UUID) -> Row:
 def spec_of(session: Row) -> RestoreSpec:
     """What was asked for."""
     stored: Mapping[str, Any] = session.spec
-    return RestoreSpec(**{**stored, "vm_restore_point_id": UUID(stored["vm_restore_point_id"])})
+    return msgspec.convert(stored, RestoreSpec)
 
 
 def advance(
@@ -188,7 +189,8 @@ def unfinished(connection: Connection) -> Sequence[Row]:
 
 
 def _spec_json(spec: RestoreSpec) -> dict[str, Any]:
-    return asdict(spec) | {"vm_restore_point_id": str(spec.vm_restore_point_id)}
+    found: dict[str, Any] = msgspec.to_builtins(spec)
+    return found
 
 
 listing = Listing(

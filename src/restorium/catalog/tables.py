@@ -285,6 +285,7 @@ restore_sessions = sa.Table(
     sa.Column("host_id", Guid, nullable=False),
     sa.Column("vm_ref", sa.Text, nullable=False),
     sa.Column("vm_name", sa.Text, nullable=False),
+    sa.Column("target_host_id", Guid),
     sa.Column("restored_ref", sa.Text),
     sa.Column("spec", sa.JSON, nullable=False),
     sa.Column("phase", Ordered(RestorePhase), nullable=False, info=VOLATILE),
@@ -304,7 +305,10 @@ restore_sessions = sa.Table(
     sa.Index("ix_restore_sessions_result", "result", "created_at", "id", "state"),
     sa.Index("ix_restore_sessions_result_id", "result", "id"),
 )
-"""One restore, from its request to its end. Its id is also the id of the durable flow that carries it out."""
+"""One restore, from its request to its end. Its id is also the id of the durable flow that carries it out.
+
+``host_id`` is the VM's own host; ``target_host_id`` is where it is restored to, if that is another.
+"""
 
 restore_disks = sa.Table(
     "restore_disks",

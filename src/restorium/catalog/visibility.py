@@ -42,6 +42,9 @@ class Visibility:
         return cls(None if unlimited else account.id)
 
 
+WHOLE_HOST = ""
+"""The reference that a scope of all of a host's VMs has."""
+
 ACCOUNT = sa.bindparam("visible_to", type_=Guid)
 
 
@@ -53,7 +56,7 @@ def in_scope(host_id: sa.ColumnElement[Any], vm_ref: sa.ColumnElement[Any]) -> s
         .where(
             account_scopes.c.account_id == ACCOUNT,
             account_scopes.c.host_id == host_id,
-            sa.or_(account_scopes.c.vm_ref == "", account_scopes.c.vm_ref == vm_ref),
+            sa.or_(account_scopes.c.vm_ref == WHOLE_HOST, account_scopes.c.vm_ref == vm_ref),
         )
     )
 

@@ -50,13 +50,17 @@ def restore(
         bool, typer.Option("--keep-original", help="Restore beside the original.")
     ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the VM restored beside the original.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Restore to this host; the original stays as it is.")
+    ] = None,
     power_on: Annotated[bool, typer.Option("--power-on", help="Start the VM afterwards.")] = False,
     follow: Follow = False,
 ) -> None:
     """Restore a VM, over the original unless told otherwise."""
     body = {
         "restore_point_id": str(parse_guid(point)),
-        "keep_original": keep_original or name is not None,
+        "keep_original": keep_original or name is not None or host is not None,
+        "host_id": None if host is None else client.named("/hosts", host)["id"],
         "new_name": name,
         "power_on": power_on,
     }

@@ -169,12 +169,13 @@ def _point(connection: Connection, session: Row) -> Point:
 
 def _target(connection: Connection, session: Row) -> Target:
     spec = restore_sessions.spec_of(session)
+    host_id = spec.host_id or session.host_id
     try:
-        host_name = hosts.get(connection, session.host_id).name
+        host_name = hosts.get(connection, host_id).name
     except NotFound:
         host_name = None
     return Target(
-        host_id=session.host_id,
+        host_id=host_id,
         host_name=host_name,
         keep_original=spec.keep_original,
         new_name=spec.new_name,

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import points, restore_sessions
+from restorium.catalog import hosts, points, restore_sessions
 from restorium.catalog.listing import Row, Visibility
 from restorium.flows import evidence
 from restorium.flows.durable import StepFailed
@@ -28,7 +28,8 @@ def start(engine: Engine, spec: RestoreSpec, caller: Caller, *, idempotency_key:
     """Ask for a restore; gives the id of its session, at once. The restore itself outlives the process.
 
     With an idempotency key that the caller has used already, the session of that time. Raises NotFound for
-    the restore point, InvalidInput for a new name without keep_original, Conflict for a key used otherwise.
+    the restore point or the host, InvalidInput for a new name without keep_original, Conflict for a key used
+    otherwise.
     """
     if spec.new_name is not None and not spec.keep_original:
         raise InvalidInput(
@@ -39,6 +40,8 @@ def start(engine: Engine, spec: RestoreSpec, caller: Caller, *, idempotency_key:
         point = points.vm_listing.one(connection, spec.vm_restore_point_id, Visibility.everything())
         if point is None:
             raise NotFound(f"there is no restore point {spec.vm_restore_point_id}")
+        if spec.host_id is not None:
+            hosts.get(connection, spec.host_id)
         session = restore_sessions.create(
             connection, point=point, spec=spec, caller=caller, idempotency_key=idempotency_key
         )

@@ -195,7 +195,7 @@ class Restoring:
     @cached_property
     def _target(self) -> RestoreTarget:
         """Kept, so that it can still be discarded when somebody has taken its final name."""
-        return self._engine.host(self._session.host_id).restore_target(
+        return self._engine.host(self.spec.host_id or self._session.host_id).restore_target(
             self._source.description,
             attempt=str(self._session_id),
             original_ref=self._session.vm_ref,
@@ -226,11 +226,16 @@ class Restoring:
             yield original
 
     def _choose_name(self) -> str | None:
-        """None over the original. A name made up here is the point's, numbered if it is taken."""
+        """None over the original.
+
+        A name made up here is the VM's with the point's moment, on another host the VM's, and numbered if it is taken.
+        """
         if not self.spec.keep_original or self.spec.new_name is not None:
             return self.spec.new_name
-        base = f"{self._session.vm_name}-{self._source.row.created_at:%Y%m%d-%H%M%S}"
-        inventory = self._engine.host(self._session.host_id).inventory()
+        base: str = self._session.vm_name
+        if self.spec.host_id is None:
+            base = f"{base}-{self._source.row.created_at:%Y%m%d-%H%M%S}"
+        inventory = self._engine.host(self.spec.host_id or self._session.host_id).inventory()
         taken = {text for vm in inventory for text in (vm.name, vm.ref)}
         names = (base if number == 1 else f"{base}-{number}" for number in count(1))
         return next(name for name in names if name not in taken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
@@ -35,6 +36,14 @@ class VmDescription:
     name: str
     disks: tuple[DiskInfo, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalImage:
+    """A disk as a file of this machine. ``format``: one of disks.FORMATS."""
+
+    path: Path
+    format: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,17 @@ class Host(Protocol):
 
     def open_vm(self, ref: str) -> AbstractContextManager[OpenVm]:
         """Hold the VM still and open its disks. Raises VmNotFound, DiskMissing, DiskDamaged."""
+        ...
+
+    def local_images(self, ref: str) -> Sequence[LocalImage] | None:
+        """The VM's disks, in its order, as files of this machine; None where they are none. Raises VmNotFound."""
+        ...
+
+    def remove_restored(self, ref: str, attempt: str) -> None:
+        """Remove the VM that the restore ``attempt`` made, its disks, and what else that restore left.
+
+        What is gone already is no error. Raises Conflict for a VM that it did not make.
+        """
         ...
 
     def restore_target(

@@ -8,24 +8,29 @@ from uuid import UUID
 import msgspec
 
 from restorium.catalog import points, restore_sessions
+from restorium.catalog.visibility import WHOLE_HOST, may_see
 from restorium.flows import restore as flows
 from restorium.native.exchange import Items, show
 from restorium.native.operation import Call, Operation
 from restorium.native.reasons import Event, Reason, reason_of
 from restorium.native.roles import EVERYONE, RESTORERS
-from restorium.vocabulary.errors import NotFound
+from restorium.vocabulary.errors import AccessDenied, NotFound
 from restorium.vocabulary.restore import RestoreSpec
 from restorium.vocabulary.sessions import RestorePhase, SessionResult, SessionState
 
 
 class NewRestore(msgspec.Struct, forbid_unknown_fields=True):
-    """A restore over the original, or with ``keep_original`` beside it, as ``new_name`` or a name made up."""
+    """A restore over the original, or with ``keep_original`` beside it, as ``new_name`` or a name made up.
+
+    host_id: restore to this host instead, which needs ``keep_original``.
+    """
 
     restore_point_id: UUID
     keep_original: bool = False
     new_name: str | None = None
     power_on: bool = False
     quick_rollback: bool = False
+    host_id: UUID | None = None
 
 
 class RestoreSummary(msgspec.Struct, kw_only=True):
@@ -62,9 +67,10 @@ class DiskProgress(msgspec.Struct):
 
 
 class RestoreSession(RestoreSummary, kw_only=True):
-    """One restore with all that is known of it."""
+    """One restore with all that is known of it. ``target_host_id`` is null for a restore to the VM's own host."""
 
     restore_point_id: UUID | None
+    target_host_id: UUID | None
     restored_ref: str | None
     requested_from: str | None
     cancel_requested: bool
@@ -78,12 +84,18 @@ def _start(call: Call) -> RestoreSession:
     with call.engine.database.read() as connection:
         if points.vm_listing.one(connection, new.restore_point_id, call.visible) is None:
             raise NotFound(f"there is no restore point {new.restore_point_id}")
+        if new.host_id is not None and not may_see(connection, call.visible, new.host_id, WHOLE_HOST):
+            raise AccessDenied(
+                f"{call.caller.account} may not restore to the host {new.host_id}",
+                hint="Ask a Portal Administrator for a restore scope of the whole host.",
+            )
     spec = RestoreSpec(
         new.restore_point_id,
         power_on=new.power_on,
         quick_rollback=new.quick_rollback,
         keep_original=new.keep_original,
         new_name=new.new_name,
+        host_id=new.host_id,
     )
     key = call.request.headers.get("Idempotency-Key")
     return _shown(call, flows.start(call.engine, spec, call.caller, idempotency_key=key))
@@ -118,6 +130,7 @@ def _shown(call: Call, session_id: UUID) -> RestoreSession:
     return RestoreSession(
         **summary,
         restore_point_id=row.vm_restore_point_id,
+        target_host_id=row.target_host_id,
         restored_ref=row.restored_ref,
         requested_from=row.requested_from,
         cancel_requested=row.cancel_requested,

@@ -15,6 +15,7 @@ class RestoreSpec:
     keep_original: restore beside the original under ``new_name`` (or a name made from the point), the
         original untouched. Otherwise the original is replaced, at the very end and in one step a disk.
     quick_rollback: only blocks that differ need be written; excludes ``keep_original``.
+    host_id: restore to this host and not to the VM's own; always under a name that is free there.
     """
 
     vm_restore_point_id: UUID
@@ -22,12 +23,18 @@ class RestoreSpec:
     quick_rollback: bool = False
     keep_original: bool = False
     new_name: str | None = None
+    host_id: UUID | None = None
 
     def __post_init__(self) -> None:
         if self.keep_original and self.quick_rollback:
             raise InvalidInput(
                 "KeepOriginalVM and QuickRollback exclude each other",
                 hint="Set QuickRollback to false to restore beside the original VM.",
+            )
+        if self.host_id is not None and not self.keep_original:
+            raise InvalidInput(
+                "a restore to another host leaves the original as it is",
+                hint="Keep the original to restore to another host.",
             )
 
 

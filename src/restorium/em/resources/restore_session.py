@@ -17,7 +17,7 @@ from restorium.vocabulary.sessions import RestoreKind, SessionResult, SessionSta
 def _restored(row: Row, _view: View) -> str | None:
     if row.restored_ref is None or row.platform is None:
         return None
-    return str(HierarchyRef(row.platform, "Vm", row.host_id, row.restored_ref))
+    return str(HierarchyRef(row.platform, "Vm", row.target_host_id or row.host_id, row.restored_ref))
 
 
 class RestoreSession(Entity, plural="RestoreSessions", path="restoreSessions", vm_bound=True):

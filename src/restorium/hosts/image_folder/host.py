@@ -15,8 +15,9 @@ from restorium.disks.interface import DiskReader
 from restorium.hosts.image_folder.descriptions import SUFFIX, DescribedDisk, Description, read_description
 from restorium.hosts.image_folder.folder import check_ref, explained, inside
 from restorium.hosts.image_folder.locks import HeldStill
+from restorium.hosts.image_folder.removal import remove_restored
 from restorium.hosts.image_folder.target import ImageFolderTarget
-from restorium.hosts.interface import DiskInfo, OpenVm, RestoreTarget, VmDescription, VmInfo
+from restorium.hosts.interface import DiskInfo, LocalImage, OpenVm, RestoreTarget, VmDescription, VmInfo
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput, RestoriumError, VmNotFound
 
 _log = structlog.get_logger(__name__)
@@ -53,6 +54,16 @@ class ImageFolder:
                 readers.append(reader)
                 infos.append(_info(path, disk, reader))
             yield OpenVm(VmDescription(description.name, tuple(infos), _settings(description)), readers)
+
+    def local_images(self, ref: str) -> list[LocalImage]:
+        images = []
+        for disk in self._description(ref).disks:
+            path = inside(self._folder, disk.file)
+            images.append(LocalImage(path, disk.format or detect_format(path)))
+        return images
+
+    def remove_restored(self, ref: str, attempt: str) -> None:
+        remove_restored(self._folder, ref, attempt)
 
     def restore_target(
         self, description: VmDescription, *, attempt: str, original_ref: str, new_name: str | None
