@@ -21,11 +21,16 @@ _ALL = frozenset(Role)
 _ADMINISTRATORS = frozenset({Role.PORTAL_ADMINISTRATOR})
 _MONITORS = _ADMINISTRATORS | {Role.PORTAL_USER}
 _RESTORERS = _ADMINISTRATORS | {Role.VM_RESTORE_OPERATOR}
+_FILE_RESTORERS = _ADMINISTRATORS | {Role.FILE_RESTORE_OPERATOR}
+_POINT_READERS = _MONITORS | _RESTORERS | _FILE_RESTORERS
 
 _RULES = [
     ("GET", "/accounts", _ADMINISTRATORS),
     ("POST", "/accounts", _ADMINISTRATORS),
     ("DELETE", f"/accounts/{_NOBODY}", _ADMINISTRATORS),
+    ("PUT", f"/accounts/{_NOBODY}/roles", _ADMINISTRATORS),
+    ("GET", f"/accounts/{_NOBODY}/scope", _ADMINISTRATORS),
+    ("PUT", f"/accounts/{_NOBODY}/scope", _ADMINISTRATORS),
     ("GET", "/hosts", _MONITORS),
     ("POST", "/hosts", _ADMINISTRATORS),
     ("DELETE", f"/hosts/{_NOBODY}", _ADMINISTRATORS),
@@ -41,6 +46,7 @@ _RULES = [
     ("DELETE", f"/repositories/{_NOBODY}/keys/0", _ADMINISTRATORS),
     ("PUT", f"/repositories/{_NOBODY}/key", _ADMINISTRATORS),
     ("PUT", f"/repositories/{_NOBODY}/protection", _ADMINISTRATORS),
+    ("GET", f"/repositories/{_NOBODY}/use", _MONITORS),
     ("GET", "/jobs", _MONITORS),
     ("GET", f"/jobs/{_NOBODY}", _MONITORS),
     ("PATCH", f"/jobs/{_NOBODY}", _ADMINISTRATORS),
@@ -56,7 +62,14 @@ _RULES = [
     ("POST", "/imports", _ADMINISTRATORS),
     ("GET", "/job-sessions", _MONITORS),
     ("GET", f"/job-sessions/{_NOBODY}", _MONITORS),
-    ("GET", "/restore-points", _MONITORS | _RESTORERS | {Role.FILE_RESTORE_OPERATOR}),
+    ("GET", "/restore-points", _POINT_READERS),
+    ("POST", f"/job-sessions/{_NOBODY}/cancel", _ADMINISTRATORS),
+    ("GET", f"/restore-points/{_NOBODY}", _POINT_READERS),
+    ("GET", "/vms", _POINT_READERS),
+    ("POST", f"/restore-points/{_NOBODY}/files", _FILE_RESTORERS),
+    ("GET", f"/restore-points/{_NOBODY}/files", _FILE_RESTORERS),
+    ("GET", f"/restore-points/{_NOBODY}/files/content", _FILE_RESTORERS),
+    ("DELETE", f"/restore-points/{_NOBODY}/files", _FILE_RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/disks", _RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/disks/0/extents", _RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/disks/0/data", _RESTORERS),
@@ -67,6 +80,7 @@ _RULES = [
     ("GET", f"/restore-sessions/{_NOBODY}/evidence", _ALL),
     ("GET", "/evidence/key", _ALL),
     ("GET", "/evidence/keys", _ALL),
+    ("GET", "/overview", _ALL),
     ("POST", "/evidence/keys", _ADMINISTRATORS),
 ]
 

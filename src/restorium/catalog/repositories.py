@@ -12,11 +12,20 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of
 from restorium.catalog.surroundings import now
-from restorium.catalog.tables import backups, jobs, repositories, restore_points
+from restorium.catalog.tables import (
+    backup_files,
+    backups,
+    jobs,
+    repositories,
+    restore_points,
+    vm_restore_points,
+)
 from restorium.catalog.types import Instant
 from restorium.vocabulary.errors import Conflict
 
 _KIND = "repository"
+_DAY = 86_400_000_000
+"""In microseconds, in which instants are kept."""
 
 
 def add(
@@ -74,6 +83,32 @@ def record_usage(
         .where(repositories.c.id == repository_id)
         .values(capacity_bytes=capacity_bytes, free_bytes=free_bytes)
     )
+
+
+def added_by_day(connection: Connection, repository_id: UUID) -> Sequence[Row]:
+    """What the restore points that there are added on each ``day`` (its beginning, UTC): ``bytes``, and ``points``."""
+    instant = sa.type_coerce(backup_files.c.created_at, sa.BigInteger)
+    day = sa.type_coerce(instant - instant % _DAY, Instant).label("day")
+    return connection.execute(
+        sa.select(
+            day, sa.func.sum(backup_files.c.backup_size).label("bytes"), sa.func.count().label("points")
+        )
+        .where(backup_files.c.repository_id == repository_id)
+        .group_by(day)
+        .order_by(day)
+    ).all()
+
+
+def last_verified(connection: Connection, repository_id: UUID) -> Row:
+    """``verified_at``, the last verification that came to one of its restore points, and ``damaged`` points."""
+    return connection.execute(
+        sa.select(
+            sa.func.max(vm_restore_points.c.verified_at, type_=Instant).label("verified_at"),
+            sa.func.count(vm_restore_points.c.verify_problem).label("damaged"),
+        )
+        .join(backup_files, backup_files.c.id == vm_restore_points.c.backup_file_id)
+        .where(backup_files.c.repository_id == repository_id)
+    ).one()
 
 
 def due_for_prune(connection: Connection, interval: timedelta) -> Sequence[Row]:

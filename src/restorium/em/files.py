@@ -11,11 +11,11 @@ from restorium.em.documents import Link, Resource
 from restorium.em.paging import PLAIN, Page, page_of, paging_info
 from restorium.em.shapes import PAGING, Child, Content, Listed, Shape, addressed
 from restorium.em.values import INSTANT, LONG, TEXT
-from restorium.guest import Entry, Guest, Kind, archive_name, tar
+from restorium.guest import BINARY, TAR, Entry, Guest, Kind
+from restorium.guest import download as handed_out
 from restorium.vocabulary.errors import InvalidInput
 
 _LARGEST_PAGE = 10_000
-_BINARY, _TAR = "application/octet-stream", "application/x-tar"
 _LISTS = (
     ("listAll", "FileSystemItemsList"),
     ("listFiles", "FileEntryList"),
@@ -59,7 +59,7 @@ ENTRIES = Shape(
     ),
     links=True,
 )
-BYTES = Content((_BINARY, _TAR))
+BYTES = Content((BINARY, TAR))
 
 
 class Tree(NamedTuple):
@@ -127,12 +127,8 @@ def listed(
 
 def download(tree: Tree, path: tuple[str, ...]) -> Answer:
     """A file's bytes, or a folder as a tar archive while it is made."""
-    if tree.guest.entry(path).kind is Kind.FOLDER:
-        headers = {"Content-Type": _TAR, **_attachment(archive_name(path) + ".tar")}
-        return Answer(200, headers=headers, content=tar(tree.guest, path))
-    content = tree.guest.open(path)
-    headers = {"Content-Type": _BINARY, "Content-Length": str(content.size)}
-    return Answer(200, headers=headers | _attachment(path[-1]), content=content.chunks())
+    found = handed_out(tree.guest, path)
+    return Answer(200, headers=found.headers, content=found.content)
 
 
 def check(tree: Tree, path: tuple[str, ...]) -> None:
@@ -166,10 +162,3 @@ def _up(tree: Tree, path: tuple[str, ...]) -> Link:
     if len(path) > 1:
         return Link("Up", tree.at(path[:-1]), None, "DirectoryEntry")
     return tree.above if path or tree.top is None else tree.top
-
-
-def _attachment(name: str) -> dict[str, str]:
-    """Headers that name what is handed out and keep browsers from opening it."""
-    plain = "".join(each if each.isascii() and each not in '"\\%;' else "_" for each in name)
-    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-    return {"Content-Disposition": disposition}

@@ -11,9 +11,22 @@ sockets have no content.
 The formats are read by dissect, which keeps a place in its file: one thread reads at a time.
 """
 
-from restorium.guest.archive import archive_name, tar
+from restorium.guest.archive import tar
+from restorium.guest.download import BINARY, TAR, Download, download
 from restorium.guest.entries import Entry, Kind
 from restorium.guest.source import RandomAccess
 from restorium.guest.view import Content, Guest, open_guest
 
-__all__ = ["Content", "Entry", "Guest", "Kind", "RandomAccess", "archive_name", "open_guest", "tar"]
+__all__ = [
+    "BINARY",
+    "TAR",
+    "Content",
+    "Download",
+    "Entry",
+    "Guest",
+    "Kind",
+    "RandomAccess",
+    "download",
+    "open_guest",
+    "tar",
+]

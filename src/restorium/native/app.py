@@ -17,16 +17,19 @@ from restorium.flows.engine import Engine
 from restorium.native import (
     accounts,
     evidence,
+    files,
     hosts,
     imports,
     jobs,
     maintenance,
     openapi,
+    overview,
     point_disks,
     points,
     repositories,
     restores,
     tokens,
+    vms,
 )
 from restorium.native.errors import respond
 from restorium.native.exchange import Endpoint
@@ -41,8 +44,11 @@ OPERATIONS = (
     *imports.OPERATIONS,
     *points.OPERATIONS,
     *point_disks.OPERATIONS,
+    *files.OPERATIONS,
+    *vms.OPERATIONS,
     *restores.OPERATIONS,
     *evidence.OPERATIONS,
+    *overview.OPERATIONS,
 )
 
 

@@ -24,6 +24,7 @@ from restorium.native.schedules import Schedule
 from restorium.native.schedules import shown as shown_schedule
 from restorium.vocabulary.backups import RunKind
 from restorium.vocabulary.errors import NotFound
+from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessionState
 
 
@@ -174,14 +175,27 @@ def _start(call: Call) -> JobSession:
 
 
 def _list_sessions(call: Call) -> Items[JobSessionSummary]:
+    """Newest first; ``job`` is the id of a job."""
+    job = call.request.query_params.get("job")
     with call.engine.database.read() as connection:
         rows = job_sessions.listing.page(
-            connection, order=[("created_at", True)], limit=call.limit, visible=call.visible
+            connection,
+            where=None if job is None else Compare("job_id", "==", parse_guid(job)),
+            order=[("created_at", True)],
+            limit=call.limit,
+            visible=call.visible,
         )
     return Items([show(row, JobSessionSummary) for row in rows])
 
 
 def _get_session(call: Call) -> JobSession:
+    return session_of(call, call.id)
+
+
+def _cancel_session(call: Call) -> JobSession:
+    """Ask a run to stop; of the VM that it is at nothing is kept."""
+    session_of(call, call.id)
+    backup.cancel(call.engine, call.id)
     return session_of(call, call.id)
 
 
@@ -243,6 +257,7 @@ OPERATIONS = (
     Operation("POST", "/jobs/{id}/vms", _add_vm, ADMINISTRATORS, body=JobVm, status=201),
     Operation("DELETE", "/jobs/{id}/vms/{vm_id}", _remove_vm, ADMINISTRATORS, status=204),
     Operation("POST", "/jobs/{id}/start", _start, ADMINISTRATORS, status=202),
-    Operation("GET", "/job-sessions", _list_sessions, MONITORS, query=("limit",)),
+    Operation("GET", "/job-sessions", _list_sessions, MONITORS, query=("job", "limit")),
     Operation("GET", "/job-sessions/{id}", _get_session, MONITORS),
+    Operation("POST", "/job-sessions/{id}/cancel", _cancel_session, ADMINISTRATORS, status=202),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from itertools import accumulate
 from uuid import UUID
 
 import msgspec
@@ -61,6 +62,27 @@ class Repository(msgspec.Struct):
     prune_outcome: str | None
 
 
+class Day(msgspec.Struct):
+    """What the restore points that there are added on one day (UTC), and all up to its end, in bytes."""
+
+    day: datetime
+    added_bytes: int
+    total_bytes: int
+
+
+class RepositoryUse(msgspec.Struct):
+    """What restore points take, and how sound they are.
+
+    ``verified_at``: of the last verification that came to one of them; ``damaged_points``: those it found wrong.
+    """
+
+    points: int
+    stored_bytes: int
+    verified_at: datetime | None
+    damaged_points: int
+    days: list[Day]
+
+
 def _add(call: Call) -> Repository:
     new: NewRepository = call.body
     repository_id = flows.add(call.engine, new.name, new.url, key_of(new.key), new.capacity_bytes)
@@ -80,6 +102,22 @@ def _list(call: Call) -> Items[Repository]:
         return Items([show(row, Repository) for row in rows])
 
 
+def _use(call: Call) -> RepositoryUse:
+    """How a repository has grown, day by day, as far as its restore points are still there."""
+    with call.engine.database.read() as connection:
+        repositories.get(connection, call.id)
+        days = repositories.added_by_day(connection, call.id)
+        verified = repositories.last_verified(connection, call.id)
+    totals = list(accumulate(int(each.bytes) for each in days))
+    return RepositoryUse(
+        points=sum(each.points for each in days),
+        stored_bytes=totals[-1] if totals else 0,
+        verified_at=verified.verified_at,
+        damaged_points=verified.damaged,
+        days=[Day(each.day, int(each.bytes), total) for each, total in zip(days, totals, strict=True)],
+    )
+
+
 def key_of(given: Passphrase | KeyFile | None) -> Key:
     """The key that a request names; a new one for None."""
     match given:
@@ -93,6 +131,7 @@ def key_of(given: Passphrase | KeyFile | None) -> Key:
 
 OPERATIONS = (
     Operation("GET", "/repositories", _list, MONITORS, query=("limit",)),
+    Operation("GET", "/repositories/{id}/use", _use, MONITORS),
     Operation("DELETE", "/repositories/{id}", _remove, ADMINISTRATORS, status=204),
     Operation("POST", "/repositories", _add, ADMINISTRATORS, body=NewRepository, status=201),
 )
