@@ -20,10 +20,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from restorium.catalog import generations, servers
 from restorium.catalog.credentials import CredentialGuard
-from restorium.catalog.engines import Engines, engines
+from restorium.catalog.engines import Engines, begin_straight, engines
 from restorium.catalog.migrate import migrate
 from restorium.catalog.places import Places
-from restorium.catalog.surroundings import CLOCK, GUARD, PLACES
+from restorium.catalog.surroundings import BRIEF, CLOCK, GUARD, PLACES
 from restorium.vocabulary.clock import Clock
 from restorium.vocabulary.errors import DatabaseUnavailable
 
@@ -83,12 +83,14 @@ class Database:
         with self._translated():
             kept: Connection | None = getattr(self._kept, "connection", None)
             if kept is None or kept.closed or kept.invalidated:
-                kept = self._kept.connection = self._reader.connect()
+                kept = self._kept.connection = self._reader.connect().execution_options(**{BRIEF: True})
                 self._all_kept.append(kept)
+            driver = begin_straight(kept)
             try:
                 yield kept
             finally:
                 kept.rollback()
+                driver.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

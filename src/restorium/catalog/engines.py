@@ -82,9 +82,19 @@ def _prepare_reader(connection: sqlite3.Connection, record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    driver = connection.connection.driver_connection  # straight: this is part of every read
+    begin_straight(connection)
+
+
+def begin_straight(connection: Connection) -> sqlite3.Connection:
+    """Begin a snapshot in SQLite's driver, unless it has one; gives the driver's connection.
+
+    SQLAlchemy's own begin and rollback take as long as finding a row by its key.
+    """
+    driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
-    driver.execute("BEGIN")
+    if not driver.in_transaction:
+        driver.execute("BEGIN")
+    return driver
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.engine.result import result_tuple
 
 from restorium.catalog.rows import Row
+from restorium.catalog.surroundings import has_begun
 
 _Process = Callable[[Any], Any]
 
@@ -47,7 +48,7 @@ class Prepared:
         for name, process in compiled.bind.items():
             given[name] = process(given[name])
         values = given if compiled.names is None else [given[name] for name in compiled.names]
-        if not connection.in_transaction():
+        if not has_begun(connection):
             connection.begin()
         try:
             cursor = connection.connection.cursor()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CLOCK = "restorium_clock"
 GUARD = "restorium_guard"
 PLACES = "restorium_places"
+BRIEF = "restorium_brief"
 
 
 def now(connection: Connection) -> datetime:
@@ -34,6 +35,11 @@ def guard(connection: Connection) -> CredentialGuard:
     """The guard that all connections of one opened database share."""
     found: CredentialGuard = connection.get_execution_options()[GUARD]
     return found
+
+
+def has_begun(connection: Connection) -> bool:
+    """Whether the connection has its snapshot or transaction already; that of a brief read is the driver's alone."""
+    return connection.in_transaction() or BRIEF in connection.get_execution_options()
 
 
 def only_reads(connection: Connection) -> bool:

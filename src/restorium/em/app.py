@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -32,6 +33,7 @@ _WHOLE_BYTES = 256 * 1024
 _CHUNK_BYTES = 64 * 1024
 _LONGEST_LENGTH = 19
 """Digits of a Content-Length that can be meant."""
+_SHORT_QUERY = 256
 _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -133,12 +135,8 @@ class _Face:
         server = tuple(scope.get("server") or ("localhost", 0))
         base = self._origin.base(headers, scope["scheme"], address, (server[0], server[1]))
         query = scope["query_string"].decode("latin-1")
-        try:
-            given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
-        except (UnicodeDecodeError, ValueError):
-            raise InvalidInput("the query is not UTF-8, or has over 100 parameters") from None
+        parameters = _repeated(query) if len(query) <= _SHORT_QUERY else _parameters(query)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        parameters = {name.lower(): value for name, value in given}
         return Request(method, base, segments, parameters, headers, body, address)
 
     def _answer(self, request: Request, place: Place | None) -> tuple[Answer, Logon | None]:
@@ -196,6 +194,18 @@ class _Face:
         if len(first) < _WHOLE_BYTES:
             return _Rendered(answer.status, headers, first, due=due)
         return _Rendered(answer.status, headers, first, chunks, due)
+
+
+def _parameters(query: str) -> Mapping[str, str]:
+    try:
+        given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
+    except (UnicodeDecodeError, ValueError):
+        raise InvalidInput("the query is not UTF-8, or has over 100 parameters") from None
+    return {name.lower(): value for name, value in given}
+
+
+_repeated = lru_cache(maxsize=1024)(_parameters)
+"""For short queries, of which clients repeat a few."""
 
 
 def _is_brief(place: Place | None, method: str) -> bool:

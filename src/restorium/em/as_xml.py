@@ -45,15 +45,18 @@ def _resource(name: str, resource: Resource, root: str) -> Iterator[str]:
     if resource.links is None and all(value is None for _, value in resource.members):
         yield f"{opening} />"
         return
-    yield f"{opening}>"
+    pieces = [opening, ">"]
     if resource.links is not None:
-        yield _links(resource.links)
+        pieces.append(_links(resource.links))
     for member, value in resource.members:
         if isinstance(value, _SCALARS):
-            yield f"<{member}>{_text(value)}</{member}>"
-        else:
+            pieces.append(f"<{member}>{_text(value)}</{member}>")
+        elif value is not None:
+            yield "".join(pieces)
+            pieces.clear()
             yield from _element(member, value)
-    yield f"</{name}>"
+    pieces.append(f"</{name}>")
+    yield "".join(pieces)
 
 
 def _collection(name: str, collection: Collection, root: str) -> Iterator[str]:
