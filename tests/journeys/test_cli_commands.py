@@ -333,3 +333,27 @@ def test_wrong_passphrase_is_refused_and_opens_nothing(
     assert done.code == 1
     assert "passphrase" in done.errors
     assert len(command("repository", "list", "--json").json) == 1
+
+
+def test_audit_log_is_shown_taken_away_and_checked(
+    command: Command, server: DemoServer, folder: Path
+) -> None:
+    noted = command("audit", "head", "--json").json["hash"]
+    command("account", "add", "auditor", "--role", "Portal User")
+    [ended, begun] = command("audit", "list", "--operation", "native POST /accounts", "--json").json[:2]
+    assert (ended["begun"], ended["outcome"], begun["actor"]) == (begun["number"], "ok", "administrator")
+    file = folder / "audit.ndjson"
+    assert command("audit", "export", str(file)).code == 0
+    assert command("audit", "export", str(file)).code == 1  # is there already
+    assert command("audit", "verify", str(file), "--head", noted).code == 0
+    told = command("audit", "verify", "--data", str(server.folder.path), "--head", noted)  # beside the server
+    assert (told.code, "the log is whole" in told.output) == (0, True)
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:3] + lines[4:]))
+    broken = command("audit", "verify", str(file))
+    assert (broken.code, "entry 4 is missing" in broken.errors) == (1, True)
+    file.write_text("".join(lines[:3]))
+    assert command("audit", "verify", str(file)).code == 0
+    assert command("audit", "verify", str(file), "--head", noted).code == 1
+    assert command("audit", "verify", "--head", "beef").code == 2
+    assert command("audit", "verify", "--data", str(folder / "nothing")).code == 2

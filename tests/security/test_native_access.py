@@ -82,6 +82,9 @@ _RULES = [
     ("GET", "/evidence/keys", _ALL),
     ("GET", "/overview", _ALL),
     ("POST", "/evidence/keys", _ADMINISTRATORS),
+    ("GET", "/audit", _ADMINISTRATORS),
+    ("GET", "/audit/head", _ADMINISTRATORS),
+    ("GET", "/audit/export", _ADMINISTRATORS),
 ]
 
 

@@ -21,6 +21,7 @@ def test_codes_do_not_change() -> None:
     assert {kind.code for kind in _tree(RestoriumError)} == {
         "access-denied",
         "already-running",
+        "audit-broken",
         "cancelled",
         "chunk-missing",
         "conflict",
@@ -44,6 +45,7 @@ def test_codes_do_not_change() -> None:
         "storage-unavailable",
         "target-exists",
         "target-full",
+        "too-many-logons",
         "unsupported",
         "vault",
         "vault-exists",

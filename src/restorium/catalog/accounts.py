@@ -201,6 +201,17 @@ def verify(connection: Connection, name: str, password: str, *, address: str) ->
     return get(connection, row.id)
 
 
+def called(connection: Connection, name: str) -> str | None:
+    """The name, as it was given to it, of the account of that name in any case; None if there is none."""
+    key = name.strip().casefold()
+    if not storable(key):
+        return None
+    found: str | None = connection.execute(
+        sa.select(accounts.c.name).where(accounts.c.name_key == key)
+    ).scalar_one_or_none()
+    return found
+
+
 def _acceptable(password: str) -> str:
     if not 1 <= len(password) <= _PASSWORD_CHARACTERS or not storable(password):
         raise InvalidInput(

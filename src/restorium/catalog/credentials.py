@@ -20,7 +20,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from restorium.vocabulary.clock import Clock
-from restorium.vocabulary.errors import NotAuthenticated
+from restorium.vocabulary.errors import TooManyLogons
 
 REMEMBER_SECONDS = 60.0
 WINDOW_SECONDS = 60.0
@@ -70,7 +70,7 @@ class CredentialGuard:
         """Whether ``password`` is the one behind the ``stored`` hash; None stands for a name that does not
         exist.
 
-        Raises NotAuthenticated when ``address`` has failed too often with this name.
+        Raises TooManyLogons when ``address`` has failed too often with this name.
         """
         source = (address, name_key)
         digest = self._digest(name_key, stored or self._unknown, password)
@@ -96,10 +96,7 @@ class CredentialGuard:
             while failures and now - failures[0] >= WINDOW_SECONDS:
                 failures.popleft()
             if failures and len(failures) >= TRIES:
-                raise NotAuthenticated(
-                    f"too many failed logons as {source[1]!r} from {source[0]}",
-                    hint="Wait a minute, then log on with the right password.",
-                )
+                raise TooManyLogons(f"too many failed logons as {source[1]!r} from {source[0]}")
             verified = self._verified.get(digest)
             return verified is not None and now - verified < REMEMBER_SECONDS
 

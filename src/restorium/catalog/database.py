@@ -63,6 +63,11 @@ class Database:
             raise
         return database
 
+    @classmethod
+    def inspect(cls, url: str, clock: Clock) -> Database:
+        """Connect, to read what is there, and change nothing. Raises InvalidInput for another URL."""
+        return cls(engines(url), clock)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one moment of the database and cannot change it."""

@@ -480,6 +480,32 @@ workers = sa.Table(
 )
 """Processes that carry flows, each with a heartbeat."""
 
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", Instant, nullable=False, index=True),
+    sa.Column("actor", sa.Text),
+    sa.Column("operation", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+    sa.Index("ix_audit_log_actor", "actor", "number"),
+    sa.Index("ix_audit_log_operation", "operation", "number"),
+)
+"""Who did what, as a chain: ``content`` says it, ``hash`` is over the hash before it and the content.
+
+The other columns repeat what the content says, to be asked for.
+"""
+
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary(32)),
+)
+"""One row: number and hash of the last entry of ``audit_log``, no hash before the first. Who appends holds its lock."""
+
 for _table in (job_sessions, restore_sessions):
     sa.Index(f"ix_{_table.name}_ended_at", _table.c.ended_at.nulls_first(), _table.c.id)
 FOLDED = [

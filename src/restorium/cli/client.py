@@ -84,6 +84,17 @@ class Client:
         """What is answered as it is. May be called from several threads."""
         return self._answered("GET", path, headers=headers).content
 
+    def pieces(self, path: str, query: dict[str, str]) -> Iterator[bytes]:
+        """What is answered as it is, while it comes."""
+        try:
+            with self._http.stream("GET", f"/v1{path}", params=query) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _error(answer)
+                yield from answer.iter_bytes()
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"the server at {self._http.base_url} is gone: {error}") from None
+
     def request(self, method: str, path: str, **options: Any) -> Any:
         answer = self._answered(method, path, **options)
         return answer.json() if answer.content else None

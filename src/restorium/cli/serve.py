@@ -23,7 +23,8 @@ from restorium.cli.data_folder import DataFolder, RunningServer, write_private
 from restorium.cli.listener import Address, bind
 from restorium.cli.logs import configure_logs
 from restorium.em import app as em
-from restorium.flows import evidence
+from restorium.flows import audit, evidence
+from restorium.flows.audit import Act
 from restorium.flows.engine import Engine
 from restorium.native import app as native
 from restorium.reference import app as reference
@@ -62,6 +63,7 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
         address = address.at(listener)
         with database.write() as connection:
             servers.describe(connection, name=settings.server_name or socket.gethostname(), port=address.port)
+            audit.note(connection, Act("server start"))
         engine = Engine(settings, database, clock)
         stack.callback(engine.stop)
         engine.start()
@@ -133,4 +135,7 @@ def _first_account(
             write_private(folder.initial_password, password + "\n")
             show(f"made the account {ADMINISTRATOR} with the password {password}")
             show(f"the password is also in {folder.initial_password}; change it and remove that file")
-        accounts.add(connection, ADMINISTRATOR, password, roles={Role.PORTAL_ADMINISTRATOR}, restore_all=True)
+        made = accounts.add(
+            connection, ADMINISTRATOR, password, roles={Role.PORTAL_ADMINISTRATOR}, restore_all=True
+        )
+        audit.note(connection, Act("server make the first account"), made=str(made.id))

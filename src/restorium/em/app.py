@@ -24,6 +24,8 @@ from restorium.em.logon import LoggedOn
 from restorium.em.negotiation import Media, accepted
 from restorium.em.origin import Origin
 from restorium.em.routing import Place, Route, Router
+from restorium.flows import audit
+from restorium.flows.audit import Act
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import AccessDenied, InvalidInput, RestoriumError
 
@@ -171,11 +173,20 @@ class _Face:
             return refusal(405, refused, {"Allow": place.allowed})
         route = _route(request, place.routes[request.method])
         account = who.logon.account
+        call = Call(self._engine, request, who.token, who.logon, place.ids, connection, route.body)
         if not route.roles & account.roles:
-            raise AccessDenied(f"{account.name} may not {request.method} {request.path}")
-        return route.handler(
-            Call(self._engine, request, who.token, who.logon, place.ids, connection, route.body)
-        )
+            denied = AccessDenied(f"{account.name} may not {request.method} {request.path}")
+            if route.method != "GET":
+                audit.refused(self._engine, _act(route, call), denied)
+            raise denied
+        if route.download:
+            audit.downloaded(self._engine, _act(route, call))
+        if route.method == "GET":
+            return route.handler(call)
+        with audit.recorded(self._engine, _act(route, call)) as outcome:
+            answer = route.handler(call)
+            outcome.made, outcome.failure = _made(answer), answer.failure
+            return answer
 
     def _written(self, answer: Answer, media: Media, due: Logon | None = None) -> _Rendered:
         if answer.content is not None:
@@ -206,6 +217,21 @@ def _parameters(query: str) -> Mapping[str, str]:
 
 _repeated = lru_cache(maxsize=1024)(_parameters)
 """For short queries, of which clients repeat a few."""
+
+
+def _act(route: Route, call: Call) -> Act:
+    """What the audit log says of a request."""
+    action = f"?action={route.action}" if route.action else ""
+    subject = () if route.secret_ids else call.ids
+    operation = f"em {route.method} {route.path}{action}"
+    return Act(operation, call.caller.account, call.caller.address, subject)
+
+
+def _made(answer: Answer) -> str | None:
+    """What an action made: named by its task, or by the address of what was created."""
+    if answer.status != 201:
+        return answer.made
+    return answer.headers.get("Location", "").rpartition("/")[2] or None
 
 
 def _is_brief(place: Place | None, method: str) -> bool:

@@ -80,7 +80,7 @@ class Browsing:
         ]
         return [
             *reading,
-            Route("GET", below, self.readers, self._download, "download", gives=_BYTES),
+            Route("GET", below, self.readers, self._download, "download", gives=_BYTES, download=True),
             Route("POST", below, self.restorers, self._restore, "restore", gives=STARTED, body=_BODY),
         ]
 

@@ -34,12 +34,16 @@ class Answer:
     """A status, and a document or, as it is, content, unless there is nothing to say.
 
     Content comes with its type and, where that is known, its length among the headers.
+    made, failure: what an action made, and the code of what went wrong with it, where the answer is a task and its
+    status says nothing of that.
     """
 
     status: int
     document: Document | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content: Iterator[bytes] | None = None
+    made: str | None = None
+    failure: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from restorium.em.call import Answer
 from restorium.em.shapes import ERROR
@@ -30,7 +31,7 @@ def told(error: errors.RestoriumError) -> Answer:
     """The answer that tells this error, with its remedy."""
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     headers = _CHALLENGE if status == 401 else {}
-    return refusal(status, sentence(error), headers)
+    return replace(refusal(status, sentence(error), headers), failure=error.code)
 
 
 def sentence(error: errors.RestoriumError) -> str:
@@ -40,4 +41,5 @@ def sentence(error: errors.RestoriumError) -> str:
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer that says why there is no other."""
-    return Answer(status, ERROR.made(Message=message, StatusCode=status), headers or {})
+    document = ERROR.made(Message=message, StatusCode=status)
+    return Answer(status, document, headers or {}, failure=str(status))

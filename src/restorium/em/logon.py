@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import accounts, logons
+from restorium.catalog import logons
 from restorium.catalog.accounts import Account
 from restorium.em.call import Answer, Call, Request
 from restorium.em.documents import Link, Resource
@@ -24,11 +24,13 @@ from restorium.em.roles import EVERYONE
 from restorium.em.routing import OpenRoute, Parameter, Route, Router
 from restorium.em.shapes import NOTHING, Child, Gives, Listed, Shape, addressed
 from restorium.em.values import GUID, TEXT
+from restorium.flows import logons as flows
 from restorium.flows import mounts
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import InvalidIdentifier, InvalidInput, NotAuthenticated, NotFound
 from restorium.vocabulary.ids import parse_guid
 
+_LOG_ON = "/sessionMngr"
 HEADER = "X-RestSvcSessionId"
 _VERSIONS = ("v1_5", "v1_6", "v1_7")
 _ACCEPTED = re.compile(r"latest|v1(_[0-7])?", re.IGNORECASE)
@@ -129,11 +131,9 @@ def log_on(engine: Engine, router: Router, request: Request) -> Answer:
     if version is not None and not _ACCEPTED.fullmatch(version):
         raise InvalidInput(f"v={version} is no version of the interface", hint="Write v=latest.")
     name, password = _credentials(request)
-    with engine.database.read() as connection:
-        account = accounts.verify(connection, name, password, address=request.address)
-    with engine.database.write() as connection:
-        logons.sweep(connection, engine.settings.em.logon_idle)
-        token = logons.open(connection, account.id)
+    token, account = flows.log_on(
+        engine, name, password, address=request.address, operation=f"em POST {_LOG_ON}"
+    )
     secret = base64.b64encode(str(token).encode()).decode()
     secure = "; Secure" if request.base.startswith("https:") else ""
     headers = {HEADER: secret, "Set-Cookie": f"{HEADER}={secret}; Path=/api; HttpOnly{secure}"}
@@ -180,15 +180,13 @@ def add_routes(engine: Engine, router: Router) -> None:
 
     router.open(
         OpenRoute("GET", "/", root, (Gives(200, _ROOT),)),
-        OpenRoute(
-            "POST", "/sessionMngr", partial(log_on, engine, router), (Gives(201, _SESSION),), (_ASKED,)
-        ),
+        OpenRoute("POST", _LOG_ON, partial(log_on, engine, router), (Gives(201, _SESSION),), (_ASKED,)),
     )
     router.add(
         [
             Route("GET", "/logonSessions", EVERYONE, list_sessions, gives=(Gives(200, _SESSIONS),)),
             Route("GET", "/logonSessions/{ID}", EVERYONE, one, gives=(Gives(200, _SESSION),)),
-            Route("DELETE", "/logonSessions/{ID}", EVERYONE, log_off, gives=NOTHING),
+            Route("DELETE", "/logonSessions/{ID}", EVERYONE, log_off, gives=NOTHING, secret_ids=True),
             Route("DELETE", "/sessionMngr", EVERYONE, _end, gives=NOTHING),
         ]
     )

@@ -45,6 +45,7 @@ class Route:
     gives: what it may answer besides errors. body: of the request, where it has one. parameters: of the query.
     lists: the type of the entities whose lists it answers; what it gives and its parameters follow from that.
     brief: the handler reads a row or two and writes nothing.
+    download: what it gives is content of a VM. secret_ids: the ids in the path are not to be written down.
     """
 
     method: str
@@ -58,6 +59,8 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     lists: str | None = None
     serves: Serves = Serves.CONTENT
+    download: bool = False
+    secret_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,12 +71,15 @@ def run(call: Call, operation: str, start: Callable[[], Started]) -> Answer:
     database = call.engine.database
     with database.write() as connection:
         task = tasks.start(connection, call.logon, operation)
+    made = failure = None
     try:
         started = start()
     except RestoriumError as error:
+        failure = error.code
         with database.write() as connection:
             tasks.finish(connection, call.logon, task.number, success=False, message=sentence(error))
     else:
+        made = started.path if started.id is None else str(started.id)
         with database.write() as connection:
             tasks.finish(
                 connection,
@@ -91,7 +94,8 @@ def run(call: Call, operation: str, start: Callable[[], Started]) -> Answer:
                 related_path=started.path,
             )
     shown = document(call.base, task)
-    return Answer(202, shown, {"Location": str(dict(shown.attributes)["Href"])})
+    location = {"Location": str(dict(shown.attributes)["Href"])}
+    return Answer(202, shown, location, made=made, failure=failure)
 
 
 def document(base: str, task: Row) -> Resource:

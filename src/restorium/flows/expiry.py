@@ -12,8 +12,9 @@ from uuid import UUID, uuid5
 import structlog
 
 from restorium.catalog import backups, retention
-from restorium.flows import durable
+from restorium.flows import audit, durable
 from restorium.flows import retention as manifests
+from restorium.flows.audit import Act
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import NotFound
@@ -50,6 +51,9 @@ def expire(engine: Engine, backup_id: UUID) -> None:
         while True:
             with engine.database.write() as connection:
                 gone = retention.expire_all(connection, backup_id)
+                if gone:
+                    act = Act("server expire restore points", subject=(str(backup_id), *gone))
+                    audit.note(connection, act)
             if not gone:
                 break
             _log.info("backups that were to be kept until now are removed", restore_points=gone)

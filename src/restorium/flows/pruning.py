@@ -14,6 +14,8 @@ from uuid import UUID
 import structlog
 
 from restorium.catalog import repositories
+from restorium.flows import audit
+from restorium.flows.audit import Act
 from restorium.flows.durable import Interrupted
 from restorium.flows.engine import Engine
 from restorium.vault import PruneReport
@@ -62,10 +64,10 @@ def prune(
             report = vault.prune(progress=progress, cancelled=lambda: cancelled() or engine.stopping.is_set())
             usage = vault.usage()
         except Cancelled:
-            _note(engine, repository_id, "stopped, and taken up again at the next time")
+            _note(engine, repository_id, "stopped, and taken up again at the next time", Cancelled.code)
             raise
         except RestoriumError as error:
-            _note(engine, repository_id, f"failed: {error.message}")
+            _note(engine, repository_id, f"failed: {error.message}", error.code)
             raise
         with engine.database.write() as connection:
             repositories.record_usage(
@@ -78,9 +80,10 @@ def prune(
         return report
 
 
-def _note(engine: Engine, repository_id: UUID, outcome: str) -> None:
+def _note(engine: Engine, repository_id: UUID, outcome: str, code: str = audit.OK) -> None:
     with engine.database.write() as connection:
         repositories.end_prune(connection, repository_id, outcome)
+        audit.note(connection, Act("server prune", subject=(str(repository_id),)), code)
     _log.info("a repository was pruned", repository=str(repository_id), outcome=outcome)
 
 

@@ -9,6 +9,8 @@ from datetime import UTC
 from uuid import UUID
 
 from restorium.catalog import backups, job_sessions, jobs, retention, schedules
+from restorium.flows import audit
+from restorium.flows.audit import Act
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import PointLocked, VaultError
 from restorium.vocabulary.schedule import zone_of
@@ -34,6 +36,7 @@ def apply(engine: Engine, session_id: UUID) -> None:
                 break
             told = f"Retention removed {len(gone)} restore points: {', '.join(gone)}."
             job_sessions.add_event(connection, session_id, "info", told)
+            audit.note(connection, Act("server expire restore points", subject=(str(backup.id), *gone)))
     try:
         remove_manifests(engine, job.repository_id)
     except VaultError as error:

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from restorium.flows.engine import Engine
 from restorium.native import (
     accounts,
+    audit,
     evidence,
     files,
     hosts,
@@ -49,6 +50,7 @@ OPERATIONS = (
     *restores.OPERATIONS,
     *evidence.OPERATIONS,
     *overview.OPERATIONS,
+    *audit.OPERATIONS,
 )
 
 

@@ -133,6 +133,6 @@ _FILES = "/restore-points/{id}/files"
 OPERATIONS = (
     Operation("POST", _FILES, _open, FILE_RESTORERS, status=201),
     Operation("GET", _FILES, _list, FILE_RESTORERS, query=("path", "offset", "limit")),
-    Operation("GET", f"{_FILES}/content", _download, FILE_RESTORERS, query=("path",)),
+    Operation("GET", f"{_FILES}/content", _download, FILE_RESTORERS, query=("path",), download=True),
     Operation("DELETE", _FILES, _close, FILE_RESTORERS, status=204),
 )

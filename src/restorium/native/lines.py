@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import structlog
@@ -29,10 +29,19 @@ _log = structlog.get_logger(__name__)
 class Lines(StreamingResponse):
     """Objects with ``phase``, ``done`` and ``total`` (null if unknown), the last with ``result`` or ``error``."""
 
+    media_types: ClassVar = (MEDIA_TYPE,)
     media_type = MEDIA_TYPE
 
+    def __init__(self, work: Work) -> None:
+        self._ended: Callable[[str | None], None] = lambda failure: None
+        super().__init__(_follow(work, lambda failure: self._ended(failure)))
 
-def follow(work: Work) -> Iterator[bytes]:
+    def at_end(self, ended: Callable[[str | None], None]) -> None:
+        """Let ``ended`` be called with the code of what went wrong, None if nothing did, before the last line."""
+        self._ended = ended
+
+
+def _follow(work: Work, tell: Callable[[str | None], None]) -> Iterator[bytes]:
     """``work`` in a thread of its own. It is told to stop when the lines are not read to their end."""
     left = threading.Event()
     ended: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -43,7 +52,9 @@ def follow(work: Work) -> Iterator[bytes]:
         state = {"phase": phase, "done": done, "total": total}
 
     def run() -> None:
-        ended.put(_outcome(work, progress, left.is_set))
+        outcome = _outcome(work, progress, left.is_set)
+        tell(outcome["error"]["code"] if "error" in outcome else None)
+        ended.put(outcome)
 
     threading.Thread(target=run, name="followed", daemon=True).start()
     try:

@@ -10,7 +10,7 @@ import msgspec
 from restorium.catalog import repositories
 from restorium.flows import maintenance, repository_keys
 from restorium.native.exchange import Items, show
-from restorium.native.lines import Lines, Work, follow
+from restorium.native.lines import Lines, Work
 from restorium.native.operation import Call, Operation
 from restorium.native.repositories import KeyFile, Passphrase, key_of
 from restorium.native.roles import ADMINISTRATORS
@@ -89,7 +89,7 @@ def _protect(call: Call) -> None:
 def _followed(call: Call, work: Work) -> Lines:
     with call.engine.database.read() as connection:
         repositories.get(connection, call.id)
-    return Lines(follow(work))
+    return Lines(work)
 
 
 _ONE = "/repositories/{id}"

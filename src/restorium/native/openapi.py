@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from restorium import __version__
 from restorium.native.errors import STATUSES
-from restorium.native.lines import MEDIA_TYPE, Lines
 from restorium.native.operation import Operation
 from restorium.native.tokens import Credentials, Token
 
@@ -87,8 +86,12 @@ def _operation(operation: Operation, kind: Any, shown: dict[Any, Any]) -> dict[s
         answers: dict[str, Any] = {str(operation.status): {"description": "Done."}}
     elif _is_content(kind):
         content = {"description": "Content.", "content": {"application/octet-stream": {}}}
-        lines: dict[str, Any] = {"description": inspect.getdoc(Lines), "content": {MEDIA_TYPE: {}}}
-        answers = {"200": lines} if issubclass(kind, Lines) else {"200": content, "206": content}
+        streamed = getattr(kind, "media_types", ())
+        lines: dict[str, Any] = {
+            "description": inspect.getdoc(kind),
+            "content": {each: {} for each in streamed},
+        }
+        answers = {"200": lines} if streamed else {"200": content, "206": content}
     else:
         answers = {str(operation.status): _content("", shown[kind])}
     made["responses"] = _responses(answers)

@@ -12,8 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from restorium.catalog.listing import Visibility
+from restorium.flows import audit
+from restorium.flows.audit import Act
 from restorium.flows.engine import Engine
 from restorium.native.exchange import Endpoint, decode, encode, guarded, read, whole
+from restorium.native.lines import Lines
 from restorium.native.tokens import Logon, authenticate
 from restorium.vocabulary.errors import AccessDenied, InvalidInput
 from restorium.vocabulary.ids import parse_guid
@@ -69,7 +72,7 @@ class Operation:
     answered with no body.
 
     roles: of which the caller needs one. body: the type that the request's JSON must have, if it has any.
-    query: the names of its parameters.
+    query: the names of its parameters. download: what it gives is content of a VM.
     """
 
     method: str
@@ -79,6 +82,7 @@ class Operation:
     body: Any = None
     status: int = 200
     query: tuple[str, ...] = ()
+    download: bool = False
 
     def endpoint(self, engine: Engine) -> Endpoint:
         """The operation, served; its work is done in a worker thread."""
@@ -92,10 +96,28 @@ class Operation:
     def perform(
         self, engine: Engine, logon: Logon, request: Request, body: Callable[[], Any] = lambda: None
     ) -> Any:
-        """What the function gives; ``body`` is called only if the caller may. Raises AccessDenied and what both do."""
+        """What the function gives; ``body`` is called only if the caller may. Raises AccessDenied and what both do.
+
+        What is no reading is in the audit log before it is begun, and once it is over.
+        """
+        act = self._act(request, logon)
         if not self.roles & logon.account.roles:
-            raise AccessDenied(f"{logon.account.name} may not {self.method} {request.url.path}")
-        return self.function(Call(engine, logon, request, body()))
+            denied = AccessDenied(f"{logon.account.name} may not {self.method} {request.url.path}")
+            if self.method != "GET":
+                audit.refused(engine, act, denied)
+            raise denied
+        if self.download:
+            audit.downloaded(engine, act)
+        if self.method == "GET":
+            return self.function(Call(engine, logon, request, body()))
+        with audit.recorded(engine, act) as outcome:
+            answer = self.function(Call(engine, logon, request, body()))
+            if isinstance(answer, Lines):
+                answer.at_end(outcome.later())
+            else:
+                made = getattr(answer, "id", None)
+                outcome.made = None if made is None else str(made)
+            return answer
 
     def _answer(self, engine: Engine, request: Request, content: bytes) -> Response:
         def body() -> Any:
@@ -103,3 +125,12 @@ class Operation:
 
         answer = self.perform(engine, authenticate(engine, request), request, body)
         return answer if isinstance(answer, Response) else encode(answer, self.status)
+
+    def _act(self, request: Request, logon: Logon) -> Act:
+        """What the audit log says of a request."""
+        client = request.client
+        subject = tuple(str(each) for each in request.path_params.values())
+        if self.download and "path" in request.query_params:
+            subject += (request.query_params["path"],)
+        operation = f"native {self.method} {self.path}"
+        return Act(operation, logon.account.name, client.host if client else None, subject)

@@ -99,5 +99,5 @@ _DISK = "/restore-points/{id}/disks/{number}"
 OPERATIONS = (
     Operation("GET", "/restore-points/{id}/disks", _list, RESTORERS),
     Operation("GET", f"{_DISK}/extents", _extents, RESTORERS, query=("offset", "limit")),
-    Operation("GET", f"{_DISK}/data", _data, RESTORERS),
+    Operation("GET", f"{_DISK}/data", _data, RESTORERS, download=True),
 )

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from restorium.catalog import accounts, logons
-from restorium.flows import mounts
+from restorium.flows import logons as flows
+from restorium.flows.audit import Act
 from restorium.flows.engine import Engine
 from restorium.native.exchange import Endpoint, decode, encode, guarded, read
 from restorium.vocabulary.errors import InvalidIdentifier, NotAuthenticated
@@ -61,7 +62,8 @@ def log_off(engine: Engine) -> Endpoint:
     """``DELETE /tokens/current``: end the token that the request carries."""
 
     def close(request: Request) -> None:
-        close_logon(engine, authenticate(engine, request))
+        address = request.client.host if request.client else None
+        close_logon(engine, authenticate(engine, request), address)
 
     async def serve(request: Request) -> Response:
         await to_thread.run_sync(close, request)
@@ -72,18 +74,16 @@ def log_off(engine: Engine) -> Endpoint:
 
 def open_logon(engine: Engine, credentials: Credentials, address: str) -> Token:
     """A new token; ``address`` is the client's. Raises NotAuthenticated, also after too many failures."""
-    with engine.database.read() as connection:
-        account = accounts.verify(connection, credentials.name, credentials.password, address=address)
-    with engine.database.write() as connection:
-        token = logons.open(connection, account.id)
+    token, _ = flows.log_on(
+        engine, credentials.name, credentials.password, address=address, operation="native POST /tokens"
+    )
     return Token(token, int(engine.settings.em.logon_idle.total_seconds()))
 
 
-def close_logon(engine: Engine, logon: Logon) -> None:
-    """End a token, and the mounts that it holds."""
-    with engine.database.write() as connection:
-        logons.close(connection, logon.token)
-    mounts.end_forsaken(engine)
+def close_logon(engine: Engine, logon: Logon, address: str | None = None) -> None:
+    """End a token, and the mounts that it holds; ``address`` is the client's."""
+    act = Act("native DELETE /tokens/current", logon.account.name, address)
+    flows.log_off(engine, logon.token, act)
 
 
 def authenticate(engine: Engine, request: Request) -> Logon:

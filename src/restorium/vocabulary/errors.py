@@ -10,6 +10,7 @@
     │  └─ AlreadyRunning            a second server on one data folder, a port in use
     ├─ AccessDenied                 the caller is known but may not
     ├─ NotAuthenticated             the caller is not known
+    │  └─ TooManyLogons             refused without a look at the password
     ├─ Unsupported                  known and well formed, but not offered here
     ├─ HostError                    a hypervisor or image folder did not do what was asked
     │  ├─ VmNotFound
@@ -29,6 +30,7 @@
     ├─ ServerUnreachable            a command found no server, or one that does not answer
     ├─ VerificationFailed           what was written does not read back as the restore point says
     ├─ EvidenceRefused              a record of a restore that does not hold what it claims
+    ├─ AuditBroken                  an audit log of which something was changed, removed or put in
     └─ Cancelled                    asked to stop, and stopped
 
 Each class has a stable ``code`` that reaches the native API, the command line and the documentation, and a
@@ -100,6 +102,11 @@ class AccessDenied(RestoriumError):
 class NotAuthenticated(RestoriumError):
     code = "not-authenticated"
     default_hint = "Log on first."
+
+
+class TooManyLogons(NotAuthenticated):
+    code = "too-many-logons"
+    default_hint = "Wait a minute, then log on with the right password."
 
 
 class Unsupported(RestoriumError):
@@ -199,6 +206,11 @@ class VerificationFailed(RestoriumError):
 class EvidenceRefused(RestoriumError):
     code = "evidence-refused"
     default_hint = "Fetch the record anew from the server; if it is refused again, do not rely on it."
+
+
+class AuditBroken(RestoriumError):
+    code = "audit-broken"
+    default_hint = "Compare it with a copy exported earlier, and find out who could write to the database."
 
 
 class Cancelled(RestoriumError):

@@ -1,0 +1,136 @@
+"""The audit log: reading it, and taking it away to be kept and checked elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import msgspec
+from starlette.responses import StreamingResponse
+
+from restorium.catalog.filters import storable
+from restorium.catalog.listing import Row
+from restorium.flows import audit as flows
+from restorium.flows.audit import Content, Wanted
+from restorium.native.exchange import whole
+from restorium.native.operation import Call, Operation
+from restorium.native.roles import ADMINISTRATORS
+from restorium.vocabulary.errors import InvalidInput
+
+_LARGEST = 2**63 - 1
+_QUERY = ("actor", "operation", "since", "until")
+
+
+class AuditEntries(msgspec.Struct):
+    """``next`` is what to ask for as ``before`` to go on; null at the end of the log."""
+
+    items: list[Content]
+    next: int | None
+
+
+class AuditHead(msgspec.Struct):
+    """How many entries there are, and the hash of the last in hexadecimal digits. Noted down elsewhere, it tells later
+    whether the log was cut off or written anew.
+    """
+
+    number: int
+    hash: str
+
+
+class AuditExport(StreamingResponse):
+    """One line an entry, in their order: JSON with ``content`` (text) and ``hash``, or CSV of what they say."""
+
+    media_types: ClassVar = ("application/x-ndjson", "text/csv")
+
+
+def _list(call: Call) -> AuditEntries:
+    """Entries, the newest first: of ``actor``, of ``operation``, from ``since`` on, earlier than ``until``."""
+    before = call.request.query_params.get("before")
+    number = None if before is None else whole(before, 1, _LARGEST)
+    if before is not None and number is None:
+        raise InvalidInput(f"before={before} is not the number of an entry")
+    limit = call.limit
+    found = flows.page(call.engine, _wanted(call), before=number, limit=limit)
+    return AuditEntries(found, found[-1].number if len(found) == limit else None)
+
+
+def _head(call: Call) -> AuditHead:
+    """The end of the log."""
+    head = flows.head(call.engine)
+    return AuditHead(head.number, head.hash.hex())
+
+
+def _export(call: Call) -> AuditExport:
+    """The log, or what is wanted of it, as ``ndjson``, which can be verified if it is whole, or as ``csv``."""
+    asked = call.request.query_params.get("format", "ndjson")
+    if asked not in _FORMATS:
+        raise InvalidInput(f"format={asked} is not known", hint=f"Known are {', '.join(_FORMATS)}.")
+    media_type, written = _FORMATS[asked]
+    return AuditExport(written(flows.stream(call.engine, _wanted(call))), media_type=media_type)
+
+
+def _wanted(call: Call) -> Wanted:
+    return Wanted(
+        _name(call, "actor"), _name(call, "operation"), _moment(call, "since"), _moment(call, "until")
+    )
+
+
+def _name(call: Call, parameter: str) -> str | None:
+    text = call.request.query_params.get(parameter)
+    if text is not None and not storable(text):
+        raise InvalidInput(f"{parameter}={text!r} is no name")
+    return text
+
+
+def _moment(call: Call, name: str) -> datetime | None:
+    text = call.request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"{name}={text} is no moment", hint="Write it as in RFC 3339, such as 2026-11-24T21:15:00Z."
+        ) from None
+
+
+def _lines(rows: Iterator[Row]) -> Iterator[bytes]:
+    for row in rows:
+        yield msgspec.json.encode({"content": row.content, "hash": row.hash.hex()}) + b"\n"
+
+
+def _table(rows: Iterator[Row]) -> Iterator[str]:
+    members = Content.__struct_fields__
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*members, "hash"])
+    for row in rows:
+        said = msgspec.json.decode(row.content)
+        said["subject"] = " ".join(said["subject"])
+        writer.writerow([*(_cell(said[member]) for member in members), row.hash.hex()])
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()
+
+
+def _cell(value: str | int | None) -> str:
+    """What is no formula to a program that opens it as a sheet."""
+    shown = "" if value is None else str(value)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@", "\t", "\r")) else shown
+
+
+_FORMATS: dict[str, tuple[str, Callable[[Iterator[Row]], Iterator[str] | Iterator[bytes]]]] = {
+    "ndjson": ("application/x-ndjson", _lines),
+    "csv": ("text/csv; charset=utf-8", _table),
+}
+
+OPERATIONS = (
+    Operation("GET", "/audit", _list, ADMINISTRATORS, query=(*_QUERY, "before", "limit")),
+    Operation("GET", "/audit/head", _head, ADMINISTRATORS),
+    Operation("GET", "/audit/export", _export, ADMINISTRATORS, query=(*_QUERY, "format")),
+)
