@@ -30,6 +30,8 @@ def test_codes_do_not_change() -> None:
         "disk-damaged",
         "disk-missing",
         "evidence-refused",
+        "drill-failed",
+        "objective-missed",
         "host",
         "illegal-transition",
         "internal",

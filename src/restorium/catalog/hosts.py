@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of
 from restorium.catalog.surroundings import new_id
-from restorium.catalog.tables import hosts, job_objects, jobs, task_sessions, vm_restore_points
+from restorium.catalog.tables import drill_plans, hosts, job_objects, jobs, task_sessions, vm_restore_points
 from restorium.catalog.text import guid_text
 from restorium.catalog.types import constant
 from restorium.vocabulary.errors import Conflict
@@ -43,7 +43,7 @@ def list_all(connection: Connection) -> Sequence[Row]:
 
 
 def remove(connection: Connection, host_id: UUID) -> None:
-    """Raises NotFound, and Conflict while jobs, their sessions or restore points are of its VMs."""
+    """Raises NotFound, and Conflict while jobs, their sessions, restore points or drill plans need it."""
     host = rows.locked(connection, hosts, _KIND, host_id)
     job = connection.execute(
         sa.select(jobs.c.name).join(job_objects).where(job_objects.c.host_id == host_id).order_by(jobs.c.name)
@@ -52,6 +52,16 @@ def remove(connection: Connection, host_id: UUID) -> None:
         raise Conflict(
             f"job {job.name!r} backs up VMs of host {host.name!r}",
             hint="Take them out of the job, or remove the job first.",
+        )
+    plan = connection.execute(
+        sa.select(drill_plans.c.name)
+        .where(drill_plans.c.sandbox_host_id == host_id)
+        .order_by(drill_plans.c.name)
+    ).first()
+    if plan is not None:
+        raise Conflict(
+            f"drill plan {plan.name!r} restores to host {host.name!r}",
+            hint="Change or remove the plan first.",
         )
     if rows.exists(connection, vm_restore_points.c.host_id == host_id):
         raise Conflict(

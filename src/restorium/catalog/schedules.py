@@ -27,7 +27,7 @@ _KIND = "job"
 
 
 def of(job: Row) -> Schedule | None:
-    """The job's schedule; None if it has none."""
+    """The schedule of a job, or of another row that has one; None if it has none."""
     return None if job.schedule is None else msgspec.convert(job.schedule, Schedule)
 
 
@@ -56,13 +56,26 @@ def configure(connection: Connection, job_id: UUID, schedule: Schedule | None, *
     )
 
 
-def due(connection: Connection) -> Sequence[Row]:
-    """Jobs whose next run has come, the longest due first."""
+def due(connection: Connection, table: sa.Table = jobs) -> Sequence[Row]:
+    """Jobs, or rows of another table that runs by schedules, whose next run has come, the longest due first."""
     return connection.execute(
-        sa.select(jobs)
-        .where(jobs.c.schedule_enabled, jobs.c.next_run <= now(connection))
-        .order_by(jobs.c.next_run, jobs.c.id)
+        sa.select(table)
+        .where(table.c.schedule_enabled, table.c.next_run <= now(connection))
+        .order_by(table.c.next_run, table.c.id)
     ).all()
+
+
+def take(connection: Connection, table: sa.Table, row: Row, **values: object) -> bool:
+    """Take the run that ``due`` told of, set the next one, and ``values``; False if somebody else has taken it."""
+    schedule = of(row)
+    if schedule is None:
+        return False
+    taken = connection.execute(
+        sa.update(table)
+        .where(table.c.id == row.id, table.c.next_run == row.next_run, table.c.schedule_enabled)
+        .values(next_run=schedule.next_run(now(connection)), **values)
+    )
+    return taken.rowcount == 1
 
 
 def claim(connection: Connection, job: Row) -> int | None:
@@ -72,14 +85,7 @@ def claim(connection: Connection, job: Row) -> int | None:
     that was overtaken by a regular run is that run.
     """
     schedule, at = of(job), now(connection)
-    if schedule is None:
-        return None
-    claimed = connection.execute(
-        sa.update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.next_run == job.next_run, jobs.c.schedule_enabled)
-        .values(next_run=schedule.next_run(at), retry_attempt=0)
-    )
-    if not claimed.rowcount:
+    if schedule is None or not take(connection, jobs, job, retry_attempt=0):
         return None
     regular = schedule.next_run(job.next_run)
     overtaken = regular is not None and regular <= at

@@ -18,6 +18,7 @@ the engine.
 """
 
 import restorium.flows.backup
+import restorium.flows.drills
 import restorium.flows.expiry
 import restorium.flows.pruning
 import restorium.flows.restore

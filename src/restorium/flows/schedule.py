@@ -10,8 +10,8 @@ from uuid import UUID
 
 import structlog
 
-from restorium.catalog import job_sessions, schedules
-from restorium.flows import backup
+from restorium.catalog import drill_plans, job_sessions, schedules
+from restorium.flows import backup, drills
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import IllegalTransition, NotFound
 
@@ -25,12 +25,14 @@ class Scheduler:
         """Start what is due, once each; stop what has outlived its window."""
         with engine.database.read() as connection:
             due = schedules.due(connection)
+            due_drills = schedules.due(connection, drill_plans.TABLE)
             closed_out = schedules.closed_out(connection)
-        for job in due:
-            try:
-                backup.start_due(engine, job)
-            except Exception as error:  # noqa: BLE001  one job's trouble is not another's
-                _log.warning("a run is due and could not be started", job=job.name, error=repr(error))
+        for start, rows in ((backup.start_due, due), (drills.start_due, due_drills)):
+            for row in rows:
+                try:
+                    start(engine, row)
+                except Exception as error:  # noqa: BLE001  one's trouble is not another's
+                    _log.warning("a run is due and could not be started", of=row.name, error=repr(error))
         for session_id in closed_out:
             _close_out(engine, session_id)
 

@@ -17,7 +17,8 @@ class ProtectedVm(msgspec.Struct):
     """``points``: its restore points; ``newest_at``: when the newest was made.
 
     verified_at: of the last verification of a repository that came to one of them; damaged: those it found wrong.
-    restored_at: when the whole VM was last restored and read back, drills included; null if never.
+    restored_at: when the whole VM was last restored and read back, drills included; null if never. drilled_at: when it
+    last passed a drill.
     """
 
     host_id: UUID
@@ -29,6 +30,7 @@ class ProtectedVm(msgspec.Struct):
     verified_at: datetime | None
     damaged: int
     restored_at: datetime | None
+    drilled_at: datetime | None
 
 
 def _list(call: Call) -> Items[ProtectedVm]:

@@ -29,6 +29,8 @@
     ├─ TargetFull                   no room where a restore writes
     ├─ ServerUnreachable            a command found no server, or one that does not answer
     ├─ VerificationFailed           what was written does not read back as the restore point says
+    ├─ DrillFailed                  a VM restored by a drill does not pass its checks
+    ├─ ObjectiveMissed              it does, but took longer than it may
     ├─ EvidenceRefused              a record of a restore that does not hold what it claims
     ├─ AuditBroken                  an audit log of which something was changed, removed or put in
     └─ Cancelled                    asked to stop, and stopped
@@ -201,6 +203,16 @@ class ServerUnreachable(RestoriumError):
 class VerificationFailed(RestoriumError):
     code = "verification-failed"
     default_hint = "Restore again; if it repeats, check the target's storage."
+
+
+class DrillFailed(RestoriumError):
+    code = "drill-failed"
+    default_hint = "Look at what the checks found; verify the repository, and drill an older restore point."
+
+
+class ObjectiveMissed(RestoriumError):
+    code = "objective-missed"
+    default_hint = "Find what takes the time in the restore session, or set an objective that can be met."
 
 
 class EvidenceRefused(RestoriumError):
