@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -185,9 +185,9 @@ def test_name_taken_while_the_restore_ran_fails_and_leaves_what_took_it(
 ) -> None:
     finalise = ImageFolderTarget.finalise
 
-    def late(target: ImageFolderTarget) -> str:
+    def late(target: ImageFolderTarget, left_out: Collection[str]) -> str:
         (site.images / "copy.raw").write_bytes(b"somebody else's")
-        return finalise(target)
+        return finalise(target, left_out)
 
     monkeypatch.setattr(ImageFolderTarget, "finalise", late)
     names = files(site.images)

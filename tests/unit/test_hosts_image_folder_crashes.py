@@ -246,7 +246,7 @@ def test_folder_without_hard_links_is_refused_before_anything_is_copied(
     target = _target(folder, "web2")
     monkeypatch.setattr(os, "link", link)
     with pytest.raises(HostError, match="hard links"):
-        target.create_disk(RESTORED.disks[0], [Extent(0, 512, hole=False)])
+        target.probe()
 
 
 def test_plan_that_leads_out_of_the_folder_is_refused(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from restorium.disks.interface import Extent
-from restorium.vault import DiskRecord, Vault
+from restorium.vault import DiskRecord, Missing, Vault
 from restorium.vocabulary.errors import (
     Cancelled,
     ChunkMissing,
@@ -168,11 +168,11 @@ def test_a_lost_pack_is_told_before_and_during_a_restore(tmp_path: Path) -> None
     _, kept = back_up(vault, MemoryDisk(CONTENT[: 4 * CHUNK]))
     packs = set((tmp_path / "vault/packs").glob("*/*"))
     name, disk = back_up(vault, MemoryDisk(CONTENT))
-    assert vault.missing_chunks(vault.point(name), disk) == 0
+    assert vault.missing_chunks(vault.point(name), disk) == Missing()
     # The point's own table is in the later pack, so only the earlier one can go.
     for pack in packs:
         pack.unlink()
-    assert vault.missing_chunks(vault.point(name), disk) == 4
+    assert vault.missing_chunks(vault.point(name), disk) == Missing(4, ((0, 4 * CHUNK),))
     with pytest.raises((ChunkMissing, DataCorrupt), match="bytes 0 to"):
         vault.restore_disk(disk, MemoryTarget(disk.size))
     with pytest.raises(ChunkMissing):

@@ -60,14 +60,16 @@ def assign(connection: Connection, table: sa.Table, session_id: UUID, worker_id:
 
 
 def request_cancel(connection: Connection, table: sa.Table, kind: str, session_id: UUID) -> Row:
-    """Ask whoever works on the session to stop; again is no error.
+    """Ask whoever works on the session to stop, and move it from Working to Stopping; again is no error.
 
     Raises NotFound, IllegalTransition once Stopped.
     """
+    state = table.c.state
+    stopping = sa.literal(SessionState.STOPPING, state.type)
     statement = (
         sa.update(table)
-        .where(table.c.id == session_id, table.c.state != SessionState.STOPPED)
-        .values(cancel_requested=True)
+        .where(table.c.id == session_id, state != SessionState.STOPPED)
+        .values(cancel_requested=True, state=sa.case((state == SessionState.WORKING, stopping), else_=state))
         .returning(*table.columns)
     )
     row = connection.execute(statement).one_or_none()

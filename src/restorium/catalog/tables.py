@@ -555,6 +555,7 @@ workers = sa.Table(
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("started_at", Instant, nullable=False),
     sa.Column("seen_at", Instant, nullable=False),
+    sa.Column("beats", sa.BigInteger, nullable=False, server_default="0"),
 )
 """Processes that carry flows, each with a heartbeat."""
 

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Generic, NoReturn, TypeVar, cast
 
 from restorium.flows.durable import Interrupted
 from restorium.flows.engine import Engine
-from restorium.vocabulary.errors import Cancelled
+from restorium.vocabulary.errors import Cancelled, DatabaseUnavailable
 
 T = TypeVar("T")
 
 _LOOK_SECONDS = 0.2
+PATIENCE_SECONDS = 4.0
+"""So long a cancelled step has to come to its end by itself, which storage that does not answer keeps it from."""
+
+
+class _Task(Generic[T]):
+    """Work in a thread of its own, which nothing waits for at the end of the process."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self.done = threading.Event()
+        self._work = work
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, name="step", daemon=True).start()
+
+    def outcome(self) -> T:
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._value)
+
+    def _run(self) -> None:
+        try:
+            self._value = self._work()
+        except BaseException as error:  # noqa: BLE001  raised again where it is waited for
+            self._error = error
+        finally:
+            self.done.set()
 
 
 class Control:
@@ -31,7 +57,7 @@ class Control:
     ) -> None:
         self._engine = engine
         self._is_cancelled = is_cancelled
-        self._report = report
+        self.report = report
         self._lock = threading.Lock()
         self._next_look = engine.clock.monotonic()
         self._flag = False
@@ -61,7 +87,7 @@ class Control:
         with self._lock:
             count, self._pending = self._pending, 0
         if count:
-            self._report(count)
+            self.report(count)
 
     def check(self) -> None:
         """Raise Interrupted if the process stops, Cancelled if the session's caller asked for it."""
@@ -73,6 +99,29 @@ class Control:
         for item in items:
             self.check()
             yield item
+
+    def within_patience(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives or raises; but once a cancel has waited for long, Cancelled, and it is left to itself.
+
+        ``work`` must look whether to stop after whatever it may wait for, before it makes or notes anything.
+        """
+        task = _Task(work)
+        asked_at: float | None = None
+        while not task.done.wait(_LOOK_SECONDS):
+            now = self._engine.clock.monotonic()
+            if not self._asked(now):
+                continue
+            asked_at = now if asked_at is None else asked_at
+            if now - asked_at >= PATIENCE_SECONDS:
+                self._unwind()
+        return task.outcome()
+
+    def _asked(self, now: float) -> bool:
+        """As ``cancelled``, in place of work that does not look itself."""
+        if not self._flag and now > self._next_look + _LOOK_SECONDS:
+            with suppress(DatabaseUnavailable):
+                self._flag = self._is_cancelled()
+        return self._flag or self._engine.stopping.is_set()
 
     @contextmanager
     def unwinding(self) -> Iterator[None]:

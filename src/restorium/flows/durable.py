@@ -59,6 +59,9 @@ class StepFailed(Exception):
         self.message = message
         self.hint = hint
 
+    def as_json(self) -> dict[str, str]:
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
     @classmethod
     def of(cls, error: Exception) -> StepFailed:
         """What is recorded of ``error``. One that nobody expected is logged with its trace."""
@@ -110,8 +113,7 @@ def _recorded(function: Callable[[], T]) -> dict[str, Any]:
     try:
         return {"value": function()}
     except Exception as error:  # noqa: BLE001  a bug must end the session as Failed, not leave it Working
-        failed = StepFailed.of(error)
-        return {"error": {"code": failed.code, "message": failed.message, "hint": failed.hint}}
+        return {"error": StepFailed.of(error).as_json()}
 
 
 def launch(*, database_url: str, executor_id: str, per_partition: int) -> None:
@@ -167,6 +169,19 @@ def take_over(alive: Container[str]) -> list[UUID]:
         # The queue is named anew, or the flow would escape the limit for each repository.
         DBOS.resume_workflow(flow_id, queue_name=_QUEUE)
     return [UUID(flow_id) for flow_id in left]
+
+
+def hasten(flow_ids: Iterable[UUID]) -> None:
+    """Run those of the flows at once that wait in the queue, whatever its limit; for what only has to be ended."""
+    waiting = DBOS.list_workflows(
+        workflow_ids=[str(flow_id) for flow_id in flow_ids],
+        status="ENQUEUED",
+        queue_name=_QUEUE,
+        load_input=False,
+        load_output=False,
+    )
+    for known in waiting:
+        DBOS.resume_workflow(known.workflow_id)
 
 
 def forget(before: datetime, most: int) -> int:

@@ -20,6 +20,7 @@ from restorium.catalog import repositories as repository_rows
 from restorium.catalog import workers
 from restorium.catalog.database import Database
 from restorium.flows import durable
+from restorium.flows.pulse import Pulse
 from restorium.flows.secrets import SecretBox
 from restorium.hosts.interface import Host
 from restorium.settings import Settings
@@ -35,7 +36,7 @@ HEARTBEAT_SECONDS = 2.0
 SILENCE = timedelta(seconds=60)
 """After which a worker counts as dead and its flows go to another.
 
-Far above a heartbeat: a slow one still works.
+Far above a heartbeat: a slow one still works. Counted by the clock of whoever looks, from its first look on.
 """
 _STOP_SECONDS = 15.0
 _RETRY_SECONDS = 1.0
@@ -78,6 +79,7 @@ class Engine:
         self._idle = threading.Condition()
         self._heart: threading.Thread | None = None
         self._forget_next = 0.0
+        self._pulse = Pulse(self.clock)
 
     @classmethod
     def current(cls) -> Engine:
@@ -99,7 +101,7 @@ class Engine:
     def start(self) -> None:
         """Run flows: those that an earlier process left, then whatever is enqueued."""
         Engine._current = self
-        self._live_workers()  # before its flows are taken up, lest another worker think them left
+        self._appear()
         durable.launch(
             database_url=self._durable_url(),
             executor_id=self.worker_id,
@@ -242,11 +244,23 @@ class Engine:
         if durable.forget(before, _FORGET_AT_ONCE) < _FORGET_AT_ONCE:
             self._forget_next = self.clock.monotonic() + _FORGET_SECONDS
 
+    def _appear(self) -> None:
+        """Say that this worker is alive, before its flows are taken up, lest another worker think them left.
+
+        A catalog in a file is one process's: whoever is listed beside it has died.
+        """
+        with self.database.write() as connection:
+            if self._durable_url().startswith("sqlite"):
+                for worker in workers.list_all(connection):
+                    workers.remove(connection, worker.id)
+            workers.beat(connection, self.worker_id, socket.gethostname(), os.getpid())
+
     def _live_workers(self) -> set[str]:
         """Say that this worker is alive, forget those that have been silent for long, and name the rest."""
         with self.database.write() as connection:
             workers.beat(connection, self.worker_id, socket.gethostname(), os.getpid())
-            for silent in workers.silent(connection, SILENCE):
-                if silent.id != self.worker_id:
-                    workers.remove(connection, silent.id)
-            return {worker.id for worker in workers.list_all(connection)}
+            listed = workers.list_all(connection)
+            silent = self._pulse.silent(listed, SILENCE) - {self.worker_id}
+            for worker_id in silent:
+                workers.remove(connection, worker_id)
+            return {worker.id for worker in listed} - silent

@@ -18,10 +18,9 @@ from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.restoring import Restoring
 from restorium.flows.sessions import Outcome, SessionFlows
-from restorium.hosts.interface import DiskInfo
 from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
 from restorium.vocabulary.restore import Caller, RestoreSpec
-from restorium.vocabulary.sessions import RestorePhase, SessionResult, SessionState
+from restorium.vocabulary.sessions import SessionResult, SessionState
 
 
 def start(engine: Engine, spec: RestoreSpec, caller: Caller, *, idempotency_key: str | None = None) -> UUID:
@@ -58,33 +57,43 @@ def cancel(engine: Engine, session_id: UUID) -> None:
 
 def _carry_out(engine: Engine, session_id: UUID) -> Outcome:
     work = Restoring(engine, session_id)
-    written = False
     try:
-        work.settle_name()
-        disks = [DiskInfo(**disk) for disk in engine.step("preflight", work.preflight)]
-        written = True
-        engine.step("create the target", work.create_target)
-        for disk in disks:
-            work.of_disk(disk, RestorePhase.COPYING, work.copy)
-        for disk in disks:
-            work.of_disk(disk, RestorePhase.VERIFYING, work.verify)
-        engine.step("finalise", work.finalise)
+        _restore(work)
     except Exception as error:  # noqa: BLE001  whatever it was, what is half written goes
         failure = error if isinstance(error, StepFailed) else StepFailed.of(error)
-        engine.step("abandon", lambda: work.abandon(failure, written=written))
-        raise failure from None
-    return _powered(engine, work)
+        failure, stands = work.step_abandon(failure)
+        if not stands:
+            raise failure from None
+    return _outcome(engine, work)
 
 
-def _powered(engine: Engine, work: Restoring) -> Outcome:
-    """No kind of host that there is can power a VM on: say so rather than let the caller wait for it."""
-    if not engine.attempt(lambda: work.spec).power_on:
-        return Outcome()
-    refusal = Unsupported(
-        "the VM is restored but not powered on: its host only keeps images",
-        hint="Start the VM where its images are used.",
-    )
-    return Outcome(SessionResult.WARNING, refusal.code, refusal.message, refusal.hint)
+def _restore(work: Restoring) -> None:
+    work.step_name()
+    work.step_preflight()
+    work.step_create_target()
+    for disk in work.whole:
+        work.step_copy(disk)
+    for disk in work.whole:
+        work.step_verify(disk)
+    work.step_set_aside()
+    work.step_finalise()
+
+
+def _outcome(engine: Engine, work: Restoring) -> Outcome:
+    """Of a VM that stands. A Warning's reason names the disks that were lost, or says that nothing was started."""
+    spec = engine.attempt(lambda: work.spec)
+    if work.failures:
+        failure = next(iter(work.failures.values()))
+        lost = "; ".join(each.message for each in work.failures.values())
+        told = f"{len(work.whole)} of {len(work.disks)} disks are restored, {work.place}: {lost}"
+        return Outcome(SessionResult.WARNING, failure.code, told, failure.hint)
+    if spec.power_on:
+        refusal = Unsupported(
+            "the VM is restored but not powered on: its host only keeps images",
+            hint="Start the VM where its images are used.",
+        )
+        return Outcome(SessionResult.WARNING, refusal.code, refusal.message, refusal.hint)
+    return Outcome()
 
 
 def _repository_of(connection: Connection, session: Row) -> UUID:

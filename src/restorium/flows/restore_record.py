@@ -9,15 +9,17 @@ from restorium.catalog import restore_sessions
 from restorium.catalog.database import Database
 from restorium.catalog.listing import Row
 from restorium.catalog.restore_sessions import NewDisk
-from restorium.vocabulary.sessions import RestorePhase, SessionResult, SessionState
+from restorium.flows.durable import Interrupted
+from restorium.vocabulary.sessions import RestorePhase, SessionResult
 
 
 class RestoreRecord:
     """The record of one restore session. Every method may be repeated."""
 
-    def __init__(self, database: Database, session_id: UUID) -> None:
+    def __init__(self, database: Database, session_id: UUID, worker_id: str) -> None:
         self._database = database
         self._session_id = session_id
+        self._worker_id = worker_id
 
     def session(self) -> Row:
         """Raises NotFound."""
@@ -25,14 +27,12 @@ class RestoreRecord:
             return restore_sessions.get(connection, self._session_id)
 
     def is_cancelled(self) -> bool:
-        with self._database.read() as connection:
-            return restore_sessions.cancel_requested(connection, self._session_id)
-
-    def stopping(self) -> None:
-        """A cancel was heeded."""
-        with self._database.write() as connection:
-            if restore_sessions.get(connection, self._session_id).state is SessionState.WORKING:
-                restore_sessions.advance(connection, self._session_id, SessionState.STOPPING)
+        """Raises Interrupted if another worker has taken the session over, having thought this one dead."""
+        session = self.session()
+        if session.worker_id != self._worker_id:
+            raise Interrupted
+        asked: bool = session.cancel_requested
+        return asked
 
     def enter(self, phase: RestorePhase, *, restored_ref: str | None = None) -> None:
         with self._database.write() as connection:

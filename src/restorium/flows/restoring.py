@@ -4,113 +4,169 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from functools import cached_property, partial
-from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from restorium.catalog.listing import Row
 from restorium.catalog.restore_sessions import NewDisk, spec_of
 from restorium.disks.interface import DiskReader
+from restorium.flows import descriptions, preflight, restored_name
 from restorium.flows.control import Control
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.restore_record import RestoreRecord
 from restorium.flows.restore_source import RestoreSource
 from restorium.flows.sessions import CANCELLED
-from restorium.hosts.interface import DiskInfo, RestoreTarget
+from restorium.hosts.interface import DiskInfo, Host, RestoreTarget, VmDescription
 from restorium.vault import WINDOW_BYTES
 from restorium.vocabulary.errors import (
     ChunkMissing,
     DatabaseUnavailable,
     DataCorrupt,
+    DiskDamaged,
     HostError,
     RestoriumError,
-    TargetFull,
+    TargetExists,
+    VerificationFailed,
 )
 from restorium.vocabulary.restore import RestoreSpec
 from restorium.vocabulary.sessions import RestorePhase, SessionResult
 
+T = TypeVar("T")
+
 CHECKPOINT_BYTES = WINDOW_BYTES
 """At most so much of a disk is written again after a crash."""
 
+_OF_ONE_DISK = {error.code for error in (ChunkMissing, DataCorrupt, VerificationFailed, DiskDamaged)}
+"""Failures that say nothing of the VM's other disks."""
+
 
 class Restoring:
-    """One restore at work. ``settle_name`` comes first; all else is called inside a step of the flow."""
+    """One restore at work. What is called a step by its name is one; all else is called inside of one.
+
+    The disks that cannot be restored are left out, and ``failures`` says why, by key.
+    """
 
     def __init__(self, engine: Engine, session_id: UUID) -> None:
+        self.failures: dict[str, StepFailed] = {}
         self._engine = engine
         self._session_id = session_id
-        self._record = RestoreRecord(engine.database, session_id)
+        self._record = RestoreRecord(engine.database, session_id, engine.worker_id)
         self._name: str | None = None
+        self._description: VmDescription | None = None
 
     @cached_property
     def spec(self) -> RestoreSpec:
         return spec_of(self._session)
 
-    def settle_name(self) -> None:
-        """Decide, once for the flow, under which name a VM beside the original is made."""
-        self._name = self._engine.step("name", self._choose_name)
+    @property
+    def disks(self) -> tuple[DiskInfo, ...]:
+        """All disks of the point, once the preflight is over."""
+        return () if self._description is None else self._description.disks
 
-    def preflight(self) -> list[dict[str, Any]]:
-        """Hold restore point and target against what the restore needs; gives the disks, as JSON.
+    @property
+    def whole(self) -> list[DiskInfo]:
+        """Those of them of which nothing has failed yet."""
+        return [disk for disk in self.disks if disk.key not in self.failures]
+
+    @property
+    def place(self) -> str:
+        """Where the VM goes, in words."""
+        return "over the original" if self._name is None else f"as {self._name}"
+
+    def step_name(self) -> None:
+        """Decide, once for the flow, under which name a VM beside the original is made."""
+        self._name = self._step("name", self._choose_name)
+
+    def step_preflight(self) -> None:
+        """Learn which disks there are, and which of them are lost."""
+        found = self._step("preflight", self._preflight)
+        self._description = descriptions.from_json(found["vm"])
+        self.failures = {key: StepFailed(**lost) for key, lost in found["lost"].items()}
+
+    def step_create_target(self) -> None:
+        """Make an empty image of every disk under its temporary name."""
+        self._step("create the target", self._create_target)
+
+    def step_copy(self, disk: DiskInfo) -> None:
+        """Write the disk's data, from the last checkpoint on if its image is there."""
+        self._of_disk(disk, RestorePhase.COPYING, self._copy)
+
+    def step_verify(self, disk: DiskInfo) -> None:
+        """Read the disk's image back, hold it against the restore point, and note its digest."""
+        self._of_disk(disk, RestorePhase.VERIFYING, self._verify)
+
+    def step_set_aside(self) -> None:
+        """Give a VM that lacks disks a place of its own if it would have taken the original's."""
+        if self.failures and self._name is None:
+            self._name = self._step("name of the part", self._choose_name_of_part)
+            self.__dict__.pop("_target", None)
+
+    def step_finalise(self) -> None:
+        """Give the VM its final name. From here on nothing is taken back."""
+        # Never left to itself: it is whole or it is taken back.
+        self._engine.step("finalise", self._finalise)
+
+    def step_abandon(self, failure: StepFailed) -> tuple[StepFailed, bool]:
+        """Remove what has no final name; gives what the session failed by, and whether the VM stands all the same."""
+        stands, cancelled = self._engine.step("abandon", self._abandon)
+        if cancelled and failure.code != CANCELLED:
+            told = f"the session was cancelled by request; {failure.message}"
+            failure = StepFailed(CANCELLED, told, failure.hint)
+        return failure, stands
+
+    def _choose_name(self, _control: Control) -> str | None:
+        return restored_name.settled(
+            self._host, self.spec, self._session.vm_name, self._source.row.created_at
+        )
+
+    def _choose_name_of_part(self, control: Control) -> str:
+        name = restored_name.beside(self._host, self._session.vm_name, self._source.row.created_at)
+        control.check()
+        self._record.tell(
+            f"The original stays as it is: disks are lost, and the others become the VM {name} beside it.",
+            level="warning",
+        )
+        return name
+
+    def _preflight(self, control: Control) -> dict[str, Any]:
+        """Hold restore point and target against what the restore needs. Gives JSON: ``vm``, and ``lost`` by disk.
 
         Raises ChunkMissing, DataCorrupt, TargetFull, TargetExists, HostError.
         """
         self._record.enter(RestorePhase.PREFLIGHT)
-        control, target, disks = self._control(), self._target, self._source.description.disks
-        planned: list[NewDisk] = []
-        lost: dict[str, RestoriumError] = {}
-        for disk in control.watched(disks):
-            data = 0
-            try:
-                with control.unwinding():
-                    data = self._source.check(disk, control.cancelled)
-            except (ChunkMissing, DataCorrupt) as damage:
-                lost[disk.key] = damage
-            planned.append(NewDisk(disk.key, disk.size, data))
+        description = self._source.description
+        control.check()
+        found = preflight.examine(self._source, lambda: self._made_target(description), control, _raise)
+        planned = [
+            NewDisk(each.disk.key, each.disk.size, each.data_bytes if each.lost is None else 0)
+            for each in found.disks
+        ]
         self._record.plan(planned)
-        for key, error in lost.items():
-            self._record.close_disk(key, SessionResult.FAILED, error.message)
-        for error in lost.values():
-            raise error
-        needed, free = sum(disk.planned_bytes for disk in planned), target.free_bytes()
-        if free is not None and free < needed:
-            raise TargetFull(f"the restore writes {needed:,} bytes, and the target has room for {free:,}")
-        self._record.tell(f"Checked the restore point: every chunk of {needed:,} bytes is there.")
-        return [asdict(disk) for disk in disks]
+        lost: dict[str, dict[str, str]] = {}
+        for key, error in found.lost.items():
+            lost[key] = StepFailed.of(error).as_json()
+            self._give_up(key, error.message)
+        preflight.hold(found, _raise)
+        there = "of what can be restored" if lost else "of the restore point"
+        self._record.tell(f"Checked that every chunk {there} is there, {found.needed_bytes:,} bytes.")
+        return {"vm": descriptions.to_json(description), "lost": lost}
 
-    def create_target(self) -> None:
-        """Make an empty image of every disk under its temporary name."""
+    def _create_target(self, control: Control) -> None:
         self._record.enter(RestorePhase.CREATING_TARGET)
-        control, source = self._control(), self._source
-        for disk in source.description.disks:
+        source = self._source
+        for disk in control.watched(self.whole):
             extents = control.watched(source.vault.extents(source.record(disk)))
+            control.check()
             with self._target.create_disk(disk, extents) as writer:
                 writer.flush()
-        place = "over the original" if self._name is None else f"as {self._name}"
-        self._record.tell(f"Made the images to restore {place}, under temporary names.")
+        self._record.tell(f"Made the images to restore {self.place}, under temporary names.")
 
-    def of_disk(self, disk: DiskInfo, phase: RestorePhase, work: Callable[[DiskInfo], None]) -> None:
-        """Make ``work`` on a disk a step in ``phase``; its failure is also the disk's. Raises StepFailed."""
-
-        def step() -> None:
-            self._record.enter(phase)
-            work(disk)
-
-        try:
-            self._engine.step(f"{phase} {disk.key}", step)
-        except StepFailed as failure:
-            if failure.code != CANCELLED:
-                close = partial(self._record.close_disk, disk.key, SessionResult.FAILED, failure.message)
-                self._engine.step(f"give up {disk.key}", close)
-            raise
-
-    def copy(self, disk: DiskInfo) -> None:
-        """Write the disk's data, from the last checkpoint on if its image is there."""
-        control, source, record = self._control(), self._source, self._source.record(disk)
+    def _copy(self, disk: DiskInfo, control: Control) -> None:
+        source, record = self._source, self._source.record(disk)
         start, copied = self._record.reached(disk.key)
+        control.check()
         writer = self._target.reopen_disk(disk)
         if writer is None:
             start = copied = 0
@@ -138,11 +194,7 @@ class Restoring:
             )
         self._record.tell(f"Copied disk {disk.key}: {copied:,} bytes of data.")
 
-    def verify(self, disk: DiskInfo) -> None:
-        """Read the disk's image back, hold it against the restore point, and note its digest.
-
-        Raises VerificationFailed.
-        """
+    def _verify(self, disk: DiskInfo, control: Control) -> None:
         verified = 0
 
         def report(checked: int) -> None:
@@ -150,7 +202,7 @@ class Restoring:
             verified += checked
             self._record.verified(disk.key, verified)
 
-        control = self._control(report)
+        control.report = report
         with self._target.read_disk(disk) as reader, control.unwinding():
             digest = self._source.vault.verify_disk(
                 self._source.record(disk),
@@ -163,26 +215,73 @@ class Restoring:
         self._record.close_disk(disk.key, SessionResult.SUCCESS, digest=digest)
         self._record.tell(f"Verified disk {disk.key}: it reads back as the restore point says.")
 
-    def finalise(self) -> None:
-        """Give the VM its final name, and note the host's name of it. From here on nothing is taken back."""
+    def _finalise(self) -> None:
         self._record.enter(RestorePhase.FINALISING)
-        self._control().check()
-        ref = self._target.finalise()
+        if self._target.finalised() is None:
+            self._control().check()
+        self._settle(self._target.finalise(self.failures))
+
+    def _settle(self, ref: str) -> None:
+        """Note the host's name of the VM, and whether a cancel came too late for it."""
         self._record.enter(RestorePhase.FINALISING, restored_ref=ref)
         self._record.tell(f"The VM stands on its host as {ref}.")
+        if self._record.session().cancel_requested:
+            self._record.tell("The cancel came too late: the VM had its final name.", level="warning")
 
-    def abandon(self, failure: StepFailed, *, written: bool) -> None:
-        """Remove what was ``written`` and has no final name. What cannot be removed is told, no failure."""
-        if failure.code == CANCELLED:
-            self._record.stopping()
-        if not written:
-            return
+    def _abandon(self) -> tuple[bool, bool]:
+        """Gives whether the VM stands, and whether a cancel was asked for."""
+        return self._take_back() is not None, self._record.session().cancel_requested
+
+    def _take_back(self) -> str | None:
+        """Remove what has no final name, or give the VM's. What cannot be removed is told, no failure."""
+        if self._description is None:
+            return None
         try:
+            ref = self._target.finalised()
+            if ref is not None:
+                self._settle(ref)
             self._target.discard()
+        except TargetExists:  # or it could be asked for: nothing of this restore is there
+            return None
         except DatabaseUnavailable:
             raise
         except RestoriumError as error:
             self._record.tell(f"What was written could not be removed: {error.message}", level="error")
+            return None
+        return ref
+
+    def _step(self, name: str, work: Callable[[Control], T]) -> T:
+        """A step that a cancel does not wait for. Raises StepFailed."""
+
+        def watched() -> T:
+            control = self._control()
+            control.check()
+            return control.within_patience(lambda: work(control))
+
+        return self._engine.step(name, watched)
+
+    def _of_disk(
+        self, disk: DiskInfo, phase: RestorePhase, work: Callable[[DiskInfo, Control], None]
+    ) -> None:
+        """A step in ``phase`` on a disk. If it is lost, the others go on; raises StepFailed otherwise."""
+
+        def step(control: Control) -> None:
+            self._record.enter(phase)
+            work(disk, control)
+
+        try:
+            self._step(f"{phase} {disk.key}", step)
+        except StepFailed as failure:
+            if failure.code == CANCELLED:
+                raise
+            self._engine.step(f"give up {disk.key}", partial(self._give_up, disk.key, failure.message))
+            self.failures[disk.key] = failure
+            if failure.code not in _OF_ONE_DISK or not self.whole:
+                raise
+
+    def _give_up(self, key: str, reason: str) -> None:
+        self._record.close_disk(key, SessionResult.FAILED, reason)
+        self._record.tell(f"Disk {key} of {self._session.vm_name} is lost: {reason}", level="error")
 
     @cached_property
     def _session(self) -> Row:
@@ -190,13 +289,23 @@ class Restoring:
 
     @cached_property
     def _source(self) -> RestoreSource:
-        return RestoreSource(self._engine, self._session)
+        session = self._session
+        return RestoreSource(self._engine, session.vm_restore_point_id, session.vm_restore_point_name)
+
+    @property
+    def _host(self) -> Host:
+        """Where the VM is made."""
+        return self._engine.host(self.spec.host_id or self._session.host_id)
 
     @cached_property
     def _target(self) -> RestoreTarget:
         """Kept, so that it can still be discarded when somebody has taken its final name."""
-        return self._engine.host(self.spec.host_id or self._session.host_id).restore_target(
-            self._source.description,
+        assert self._description is not None
+        return self._made_target(self._description)
+
+    def _made_target(self, description: VmDescription) -> RestoreTarget:
+        return self._host.restore_target(
+            description,
             attempt=str(self._session_id),
             original_ref=self._session.vm_ref,
             new_name=self._name,
@@ -225,20 +334,9 @@ class Restoring:
                 )
             yield original
 
-    def _choose_name(self) -> str | None:
-        """None over the original.
+    def _control(self) -> Control:
+        return Control(self._engine, self._record.is_cancelled)
 
-        A name made up here is the VM's with the point's moment, on another host the VM's, and numbered if it is taken.
-        """
-        if not self.spec.keep_original or self.spec.new_name is not None:
-            return self.spec.new_name
-        base: str = self._session.vm_name
-        if self.spec.host_id is None:
-            base = f"{base}-{self._source.row.created_at:%Y%m%d-%H%M%S}"
-        inventory = self._engine.host(self.spec.host_id or self._session.host_id).inventory()
-        taken = {text for vm in inventory for text in (vm.name, vm.ref)}
-        names = (base if number == 1 else f"{base}-{number}" for number in count(1))
-        return next(name for name in names if name not in taken)
 
-    def _control(self, report: Callable[[int], None] = lambda count: None) -> Control:
-        return Control(self._engine, self._record.is_cancelled, report)
+def _raise(error: RestoriumError) -> None:
+    raise error

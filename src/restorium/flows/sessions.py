@@ -14,7 +14,7 @@ from restorium.catalog.listing import Row
 from restorium.flows import durable
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
-from restorium.vocabulary.errors import Cancelled, RestoriumError
+from restorium.vocabulary.errors import Cancelled, IllegalTransition, RestoriumError
 from restorium.vocabulary.sessions import SessionResult, SessionState
 
 _log = structlog.get_logger(__name__)
@@ -87,7 +87,7 @@ class SessionFlows:
         return session_id
 
     def cancel(self, engine: Engine, session_id: UUID) -> None:
-        """Ask a session to end. One that nobody has begun ends at once.
+        """Ask a session to end. One that nobody has begun ends at once, one that waits to go on waits no longer.
 
         Raises NotFound, and IllegalTransition once it is Stopped.
         """
@@ -97,6 +97,11 @@ class SessionFlows:
             if session.state is SessionState.STARTING:
                 failure = StepFailed.of(Cancelled("the session was cancelled before it began"))
                 self._close(engine, connection, session_id, Outcome.failed(failure))
+        if engine.runs_flows and session.state is SessionState.STOPPING:
+            try:
+                durable.hasten([session_id])
+            except Exception as error:  # noqa: BLE001  the wish is noted, and a reconcile does it
+                _log.warning("a flow is hastened later", session=str(session_id), error=repr(error))
 
     def reconcile(self, engine: Engine) -> None:
         """Enqueue the flows that are missing; close the sessions whose flow is over."""
@@ -109,6 +114,9 @@ class SessionFlows:
             elif not running[session.id]:
                 failure = StepFailed.of(RestoriumError(f"the {self._name} ended without saying how"))
                 self._end(engine, session.id, Outcome.failed(failure))
+        stopping = [session.id for session in sessions if session.state is SessionState.STOPPING]
+        if stopping:
+            durable.hasten(stopping)
 
     def _enqueue(self, engine: Engine, session: Row) -> None:
         with engine.database.read() as connection:
@@ -133,7 +141,10 @@ class SessionFlows:
         with engine.database.write() as connection:
             session = self._rows.get(connection, session_id)
             if session.state is SessionState.STARTING:
-                self._rows.advance(connection, session_id, SessionState.WORKING)
+                try:
+                    self._rows.advance(connection, session_id, SessionState.WORKING)
+                except IllegalTransition:  # cancelled since it was read
+                    return False
                 asked = f"The {self._name} asked for by {session.requested_by} began."
                 self._rows.add_event(connection, session_id, "info", asked)
             elif session.state is not SessionState.STOPPED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,10 @@ class RestoreTarget(Protocol):
     be repeated: a step that ran twice leaves what it would have left once.
     """
 
+    def probe(self) -> None:
+        """Raise unless images can be made there and be given names; leaves nothing."""
+        ...
+
     def free_bytes(self) -> int | None:
         """Room where the disks are written; None where the host cannot tell."""
         ...
@@ -80,8 +84,16 @@ class RestoreTarget(Protocol):
         """The image as written, to verify it before it is finalised."""
         ...
 
-    def finalise(self) -> str:
-        """Give everything its final name, register the VM, and return its ``ref``."""
+    def finalise(self, left_out: Collection[str] = ()) -> str:
+        """Give everything its final name, register the VM, and return its ``ref``.
+
+        left_out: keys of disks that the VM is made without, and whose images are removed; its description says so. A
+        part of a VM is only ever made beside the original.
+        """
+        ...
+
+    def finalised(self) -> str | None:
+        """The VM's ``ref`` if ``finalise`` has got so far that it stands; nothing takes it back then."""
         ...
 
     def discard(self) -> None:

@@ -19,6 +19,7 @@ from restorium.vault.keys import Key
 from restorium.vault.manifests import PointDescription
 from restorium.vault.opening import Keys
 from restorium.vault.prune import PrunePolicy, PruneReport
+from restorium.vault.restore import Missing
 from restorium.vault.stats import PointStats, VaultStats
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
@@ -36,6 +37,7 @@ __all__ = [
     "Key",
     "KeySlot",
     "Keys",
+    "Missing",
     "Point",
     "PointCheck",
     "PointDescription",

@@ -25,12 +25,27 @@ from restorium.vocabulary.errors import (
 
 _BATCH_CHUNKS = 8
 """Of 256 KiB each: whole parts of a disk's digest, and a segment of the disk is whole batches."""
-_MOST_WINDOWS = 16
-_WINDOWS_AHEAD = 2
+_PIECES = 16
+"""In which a window is written: about a third of them are under way past what was told, a third waits to be told."""
+_COMPARED_AHEAD = 2
 _READ_CHUNKS = 32
+
+_MOST_SPANS = 100
 
 Places = Mapping[bytes, list[int]]
 """Chunk ids to the offsets on the disk where the chunk belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What of a disk no pack has: how many different chunks, and where on the disk they belong.
+
+    spans: starts and ends in bytes, in order, at most 100 of them. ``more``: how many there are beside these.
+    """
+
+    chunks: int = 0
+    spans: tuple[tuple[int, int], ...] = ()
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +91,28 @@ class StoredDisk:
         if current is not None:
             yield current
 
-    def missing(self, cancelled: Callable[[], bool]) -> int:
-        """How many chunks of data no pack has. A lost piece of the table raises ChunkMissing."""
+    def missing(self, cancelled: Callable[[], bool]) -> Missing:
+        """What of the data no pack has. A lost piece of the table raises ChunkMissing."""
         lost: set[bytes] = set()
-        for _, ids in self._segments(0):
+        spans: list[tuple[int, int]] = []
+        more = 0
+        for first, ids in self._segments(0):
             check_cancel(cancelled)
             wanted = {name for name in ids if name != ZERO_ID}
-            lost |= wanted.difference(self._chunks.locate(wanted))
-        return len(lost)
+            gone = wanted.difference(self._chunks.locate(wanted))
+            if not gone:
+                continue
+            lost |= gone
+            mask = bytearray(name in gone for name in ids)
+            for begin, end in runs(mask, len(mask)):
+                start, stop = self._span(first + begin)[0], sum(self._span(first + end - 1))
+                if spans and spans[-1][1] == start:
+                    spans[-1] = spans[-1][0], stop
+                elif len(spans) < _MOST_SPANS:
+                    spans.append((start, stop))
+                else:
+                    more += 1
+        return Missing(len(lost), tuple(spans), more)
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes from anywhere inside the disk."""
@@ -111,17 +140,33 @@ class StoredDisk:
         """Write the data from ``start`` on. See Vault.restore_disk."""
         if writer.size != self.disk.size:
             raise InvalidInput(f"{self._name()} has {self.disk.size} bytes, its target {writer.size}")
+        chunks = max(window // self._chunk_size, 1)
+        pieces = min(chunks, _PIECES)
+        told_at = max(pieces // 3, 1)
+        # What is compared is written before it is under way.
+        most = max(pieces - told_at - 1 - (_COMPARED_AHEAD + 1 if existing is not None else 0), 1)
         under_way: deque[_Window] = deque()
+        settled: list[_Window] = []
+
+        def settle() -> None:
+            piece = under_way.popleft()
+            for fetch in piece.fetches:
+                workers.result(fetch)
+            settled.append(piece)
+            if len(settled) >= told_at or piece.end == self.disk.size:
+                on_window(piece.end, sum(each.data_bytes for each in settled))
+                settled.clear()
+
         with Workers(threads, cancelled) as workers:
-            windows = self._windows(start, max(window // self._chunk_size, 1))
+            windows = self._windows(start, chunks // pieces)
             if existing is not None:
                 windows = self._compared(windows, existing, writer, workers)
             for stretch in windows:
                 under_way.append(self._begin(workers, writer, stretch))
-                while under_way and (len(under_way) > _MOST_WINDOWS or _is_done(under_way[0])):
-                    _settle(workers, under_way.popleft(), on_window)
+                while under_way and (len(under_way) > most or _is_done(under_way[0])):
+                    settle()
             while under_way:
-                _settle(workers, under_way.popleft(), on_window)
+                settle()
 
     def verify(
         self,
@@ -173,7 +218,7 @@ class StoredDisk:
                 for begin, end in runs(mask, _BATCH_CHUNKS)
             ]
             comparing.append((window, looks))
-            if len(comparing) > _WINDOWS_AHEAD:
+            if len(comparing) > _COMPARED_AHEAD:
                 yield _held(workers, *comparing.popleft())
         while comparing:
             yield _held(workers, *comparing.popleft())
@@ -317,12 +362,6 @@ class StoredDisk:
 
 def _is_done(window: _Window) -> bool:
     return all(fetch.done() for fetch in window.fetches)
-
-
-def _settle(workers: Workers, window: _Window, on_window: Callable[[int, int], None]) -> None:
-    for fetch in window.fetches:
-        workers.result(fetch)
-    on_window(window.end, window.data_bytes)
 
 
 def _held(workers: Workers, window: _Stretch, looks: list[Future[list[int]]]) -> _Stretch:

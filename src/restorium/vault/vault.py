@@ -20,7 +20,7 @@ from restorium.vault.log import warn
 from restorium.vault.manifests import PointDescription
 from restorium.vault.opening import Keys
 from restorium.vault.prune import Progress, Prune, PrunePolicy, PruneReport
-from restorium.vault.restore import StoredDisk
+from restorium.vault.restore import Missing, StoredDisk
 from restorium.vault.stats import Counting, VaultStats
 from restorium.vault.storage import Storage
 from restorium.vault.tables import DiskRecord
@@ -228,8 +228,8 @@ class Vault:
 
     def missing_chunks(
         self, point: Point, disk: DiskRecord, *, cancelled: Callable[[], bool] = lambda: False
-    ) -> int:
-        """How many chunks of the disk no pack has.
+    ) -> Missing:
+        """What of the disk's data no pack has.
 
         Raises ChunkMissing or DataCorrupt if the disk's table is lost, and Cancelled.
         """
@@ -261,7 +261,8 @@ class Vault:
     ) -> None:
         """Write the disk's data; holes are left alone, so the target is new or an earlier attempt's.
 
-        start: where that attempt got to, as ``on_window`` told it. window: bytes at most between two calls.
+        start: where that attempt got to, as ``on_window`` told it. window: so many
+        bytes at most are written beyond the offset told last, so that no more is written again after a crash.
         on_window: called in this thread with an offset, in order, once all below it is handed to the writer,
         and with the bytes of data written since the call before. The last call is with the disk's size,
         and there is none if ``start`` is that already.

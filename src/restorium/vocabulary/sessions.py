@@ -4,8 +4,10 @@
         │           │                        ▲
         └───────────┴────────────────────────┘
 
-A result is None until the session is Stopped and never changes afterwards. Enumerations are written in the
-order in which the API documents them: that order is what ``<`` means in a query.
+A request to cancel moves a session that is Working to Stopping at once, whoever works on it; Stopped is reached
+when what was written is taken back. A result is None until the session is Stopped and never changes
+afterwards. Enumerations are written in the order in which the API documents them: that order is what ``<``
+means in a query.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,9 @@ from restorium.vocabulary.errors import (
     VmNotFound,
 )
 
+_LEFT_OUT = "left_out"
+"""Member of a description that names the disks which a restore could not bring back."""
+
 
 class ImageFolderTarget:
     """A VM being restored. See RestoreTarget; the package says what a crash leaves."""
@@ -66,6 +69,15 @@ class ImageFolderTarget:
         if not self._is_begun() and not self._is_done():
             self._check_places(self._places())
 
+    def probe(self) -> None:
+        file = self._folder / self._hidden("probe")
+        with explained(f"writing to {self._folder}"):
+            try:
+                file.write_bytes(b"")
+                check_links(file)
+            finally:
+                file.unlink(missing_ok=True)
+
     def free_bytes(self) -> int | None:
         with explained(f"asking for the free space of {self._folder}"):
             found = os.statvfs(self._folder)
@@ -74,14 +86,7 @@ class ImageFolderTarget:
     def create_disk(self, disk: DiskInfo, extents: Iterable[Extent]) -> DiskWriter:
         with explained(f"preparing a disk of {self._path}"):
             self._go_back()
-        temporary = self._temporary(disk)
-        writer = create_disk(temporary, disk.size, written_format(disk), extents)
-        try:
-            check_links(temporary)
-        except HostError:
-            writer.close()
-            raise
-        return writer
+        return create_disk(self._temporary(disk), disk.size, written_format(disk), extents)
 
     def reopen_disk(self, disk: DiskInfo) -> DiskWriter | None:
         try:
@@ -92,11 +97,11 @@ class ImageFolderTarget:
     def read_disk(self, disk: DiskInfo) -> DiskReader:
         return open_disk(self._written(disk), written_format(disk))
 
-    def finalise(self) -> str:
+    def finalise(self, left_out: Collection[str] = ()) -> str:
         """See RestoreTarget. Raises TargetExists, with nothing moved, if a final name was taken meanwhile."""
         with explained(f"finalising {self._path}"):
             if not self._is_done():
-                plan = Plan.read(self._plan_path) or self._begin()
+                plan = Plan.read(self._plan_path) or self._begin(left_out)
                 try:
                     plan.move_in(self._folder)
                     self._place_description(plan)
@@ -106,17 +111,29 @@ class ImageFolderTarget:
             self._tidy()
         return self._ref
 
+    def finalised(self) -> str | None:
+        return self._ref if self._is_done() else None
+
     def discard(self) -> None:
         with explained(f"discarding what was restored to {self._path}"):
             self._go_back()
             self._tidy()
 
-    def _begin(self) -> Plan:
+    def _begin(self, left_out: Collection[str]) -> Plan:
         """Nothing has moved yet. Everything that can fail for good fails here."""
-        places = self._places()
+        if left_out and self._original is not None:
+            raise InvalidInput(f"{self._ref} cannot be replaced by a part of it")
+        disks = self._description.disks
+        placed = [
+            (disk, place)
+            for disk, place in zip(disks, self._places(), strict=True)
+            if disk.key not in left_out
+        ]
+        places = [place for _, place in placed]
         self._check_places(places)
         moves = []
-        for number, (disk, place) in enumerate(zip(self._description.disks, places, strict=True)):
+        for disk, place in placed:
+            number = self._number(disk)
             temporary, final = self._temporary(disk), self._folder / place.file
             if not temporary.exists():
                 raise HostError(f"disk {disk.key!r} of {self._ref} was not written", hint="Restore again.")
@@ -127,7 +144,7 @@ class ImageFolderTarget:
             moves.append(
                 Move(temporary.name, place.file, self._hidden(f"{number}.old") if replaces else None)
             )
-        plan = Plan(tuple(moves), tuple(self._left_over(places)), self._render(places), self._replaces)
+        plan = Plan(tuple(moves), tuple(self._left_over(places)), self._render(placed), self._replaces)
         plan.write(self._plan_path)
         return plan
 
@@ -216,9 +233,12 @@ class ImageFolderTarget:
         if temporary.exists():
             return temporary
         if (plan := Plan.read(self._plan_path)) is not None:
-            return self._folder / plan.moves[self._number(disk)].final
+            return self._folder / next(
+                (move.final for move in plan.moves if move.temporary == temporary.name), temporary
+            )
         if self._is_done():
-            return self._folder / read_description(self._path).disks[self._number(disk)].file
+            described = read_description(self._path).disks
+            return self._folder / next((each.file for each in described if each.key == disk.key), temporary)
         return temporary
 
     def _number(self, disk: DiskInfo) -> int:
@@ -230,13 +250,17 @@ class ImageFolderTarget:
     def _hidden(self, what: str) -> str:
         return f".restorium-{self._attempt}.{what}"
 
-    def _render(self, places: list[Place]) -> str:
+    def _render(self, placed: Sequence[tuple[DiskInfo, Place]]) -> str:
         settings = self._description.settings
-        of_vm, of_disks = _table(settings, "vm"), _table(settings, "disks")
+        of_vm, of_disks = dict(_table(settings, "vm")), _table(settings, "disks")
         disks = tuple(
             DescribedDisk(disk.key, place.file, written_format(disk), disk.size, _table(of_disks, disk.key))
-            for disk, place in zip(self._description.disks, places, strict=True)
+            for disk, place in placed
         )
+        made = {disk.key for disk in disks}
+        left_out = [disk.key for disk in self._description.disks if disk.key not in made]
+        if left_out:
+            of_vm[_LEFT_OUT] = left_out
         return render_description(Description(self._name, disks, of_vm, self._attempt))
 
 

@@ -1,0 +1,13 @@
+"""How often each worker has said that it is alive."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    op.add_column("workers", sa.Column("beats", sa.BigInteger(), nullable=False, server_default="0"))
