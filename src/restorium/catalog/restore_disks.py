@@ -106,14 +106,19 @@ def restart_disk(connection: Connection, session_id: UUID, disk_key: str) -> Non
 
 
 def _record_progress(connection: Connection, session: Row) -> None:
-    """A byte is half done when it is copied, and done when it is verified."""
+    """A byte is half done when it is copied, and done when it is verified. Of a disk that failed no more is planned."""
     found = disks(connection, session.id)
-    done = sum(disk.copied_bytes + disk.verified_bytes for disk in found) // 2
-    percent = progress_percent(done, session.planned_bytes, finished=False)
+    halves = {disk.disk_key: disk.copied_bytes + disk.verified_bytes for disk in found}
+    done = sum(halves.values()) // 2
+    failed = {disk.disk_key for disk in found if disk.result is SessionResult.FAILED}
+    goals = (halves[disk.disk_key] if disk.disk_key in failed else 2 * disk.planned_bytes for disk in found)
+    planned = sum(goals) // 2
+    percent = progress_percent(done, planned, finished=False)
     connection.execute(
         sa.update(restore_sessions)
         .where(restore_sessions.c.id == session.id, restore_sessions.c.state != SessionState.STOPPED)
         .values(
+            planned_bytes=planned,
             done_bytes=_raised(restore_sessions.c.done_bytes, done),
             progress=_raised(restore_sessions.c.progress, percent),
         )

@@ -222,11 +222,9 @@ class Restoring:
         self._settle(self._target.finalise(self.failures))
 
     def _settle(self, ref: str) -> None:
-        """Note the host's name of the VM, and whether a cancel came too late for it."""
+        """Note the host's name of the VM."""
         self._record.enter(RestorePhase.FINALISING, restored_ref=ref)
         self._record.tell(f"The VM stands on its host as {ref}.")
-        if self._record.session().cancel_requested:
-            self._record.tell("The cancel came too late: the VM had its final name.", level="warning")
 
     def _abandon(self) -> tuple[bool, bool]:
         """Gives whether the VM stands, and whether a cancel was asked for."""

@@ -160,6 +160,13 @@ class SessionFlows:
 
     def _close(self, engine: Engine, connection: Connection, session_id: UUID, outcome: Outcome) -> None:
         self._stop(connection, session_id, outcome)
+        # Read after the move, which nothing can come between any more.
+        if (
+            outcome.result is not SessionResult.FAILED
+            and self._rows.get(connection, session_id).cancel_requested
+        ):
+            late = f"The cancel came too late: what the {self._name} makes was made."
+            self._rows.add_event(connection, session_id, "warning", late)
         self._rows.add_event(connection, session_id, *_farewell(self._name, outcome))
         self._stopped(engine, connection, session_id)
 
