@@ -18,7 +18,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from restorium.catalog import generations, servers
+from restorium.catalog import changes, generations, servers
 from restorium.catalog.credentials import CredentialGuard
 from restorium.catalog.engines import Engines, begin_straight, engines
 from restorium.catalog.migrate import migrate
@@ -57,6 +57,8 @@ class Database:
             with database.write() as connection:
                 if migrate(connection, pair.shown):
                     generations.install(connection)
+                    changes.install(connection)
+                changes.settle(connection)
                 servers.ensure(connection)
         except BaseException:
             database.close()

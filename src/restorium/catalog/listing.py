@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
+from types import GenericAlias
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -26,7 +29,7 @@ from restorium.catalog.places import Places
 from restorium.catalog.prepared import Prepared
 from restorium.catalog.rows import Row
 from restorium.catalog.surroundings import places
-from restorium.catalog.types import Exact
+from restorium.catalog.types import Exact, Guid, Instant, Ordered
 from restorium.catalog.visibility import Visibility
 from restorium.vocabulary.errors import InvalidFilter
 
@@ -82,11 +85,34 @@ class Listing:
             return list(self.stream(connection, where=where, order=order, visible=visible))
         terms = self._terms(order)
         picked = self._picked(connection, self._choice(where, visible, order, terms), terms, limit, offset)
-        found: dict[Any, Row] = {}
-        for start in range(0, len(picked), _CHUNK):
-            chosen = self._all.where(self.columns["id"].in_(picked[start : start + _CHUNK]))
-            found |= {row.id: row for row in connection.execute(chosen)}
-        return [found[key] for key in picked]
+        return self._whole_rows(connection, picked)
+
+    def following(
+        self,
+        connection: Connection,
+        *,
+        where: Filter | None = None,
+        order: Order = (),
+        after: Sequence[Any] | None = None,
+        limit: int,
+        visible: Visibility,
+    ) -> tuple[Sequence[Row], Sequence[Any] | None]:
+        """At most ``limit`` rows behind the place ``after`` (from the beginning if None), and the place of the last.
+
+        A place is what a row is sorted by, as JSON; None if no row is behind it. It takes as long wherever the place
+        is, and rows that come or go elsewhere in the list change nothing. Columns in ``order`` have values in all rows
+        that pass ``where``, and all directions are the same. Raises InvalidFilter for an unknown column, and for a
+        place that is none in this order.
+        """
+        terms = self._terms(order)
+        choice = self._choice(where, visible, order, terms)
+        statement = sa.select(*(term.compared for term in terms)).select_from(choice.source)
+        statement = statement.where(*choice.conditions).order_by(*(term.directed for term in terms))
+        if after is not None:
+            statement = statement.where(_behind(terms, _read_place(terms, after)))
+        picked = connection.execute(statement.limit(limit + 1), choice.parameters).all()
+        found = self._whole_rows(connection, [row[-1] for row in picked[:limit]])
+        return found, msgspec.to_builtins(tuple(picked[limit - 1])) if len(picked) > limit else None
 
     def count(self, connection: Connection, *, where: Filter | None = None, visible: Visibility) -> int:
         """How many rows there are. Raises InvalidFilter for an unknown column."""
@@ -109,6 +135,14 @@ class Listing:
         chunked = {"yield_per": _CHUNK}
         with connection.execute(statement, self._parameters(visible), execution_options=chunked) as result:
             yield from result
+
+    def _whole_rows(self, connection: Connection, keys: Sequence[Any]) -> Sequence[Row]:
+        """The rows of these ids, in their order."""
+        found: dict[Any, Row] = {}
+        for start in range(0, len(keys), _CHUNK):
+            chosen = self._all.where(self.columns["id"].in_(keys[start : start + _CHUNK]))
+            found |= {row.id: row for row in connection.execute(chosen)}
+        return [found[key] for key in keys]
 
     @cached_property
     def _all(self) -> sa.Select[Any]:
@@ -231,14 +265,45 @@ def _comparable(terms: Sequence[_Term]) -> bool:
 
 def _from(terms: Sequence[_Term], values: Sequence[Any]) -> sa.ColumnElement[bool]:
     """True of the row with these values, and of all behind it."""
-    compared = sa.tuple_(*(term.compared for term in terms))
-    bound = sa.tuple_(
-        *(
-            sa.bindparam(None, value, type_=term.compared.type, unique=True)
-            for term, value in zip(terms, values, strict=True)
-        )
-    )
+    compared, bound = _compared(terms, values)
     return compared <= bound if terms[0].descending else compared >= bound
+
+
+def _behind(terms: Sequence[_Term], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """True of all rows behind the one with these values."""
+    compared, bound = _compared(terms, values)
+    return compared < bound if terms[0].descending else compared > bound
+
+
+def _compared(terms: Sequence[_Term], values: Sequence[Any]) -> tuple[sa.Tuple, sa.Tuple]:
+    bound = (
+        sa.bindparam(None, value, type_=term.compared.type, unique=True)
+        for term, value in zip(terms, values, strict=True)
+    )
+    return sa.tuple_(*(term.compared for term in terms)), sa.tuple_(*bound)
+
+
+def _read_place(terms: Sequence[_Term], place: Sequence[Any]) -> Sequence[Any]:
+    """The values of a place from JSON. Raises InvalidFilter if it is none in this order."""
+    kinds = tuple(_python_type(term.column.type) for term in terms)
+    try:
+        values: Sequence[Any] = msgspec.convert(place, GenericAlias(tuple, kinds))
+    except msgspec.ValidationError as error:
+        raise InvalidFilter(f"this is no place in the list: {error}") from None
+    return values
+
+
+def _python_type(kind: sa.types.TypeEngine[Any]) -> type:
+    match kind:
+        case Ordered():
+            return kind.enumeration
+        case Instant():
+            return datetime
+        case Guid():
+            return UUID
+        case sa.Integer():
+            return int
+    return str
 
 
 def _frozen(part: Filter | None) -> Hashable:

@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import rows
+from restorium.catalog import rates, rows
 from restorium.catalog.listing import Row
 from restorium.catalog.tables import restore_disks, restore_sessions
 from restorium.vocabulary.errors import NotFound
@@ -31,7 +31,7 @@ def plan(connection: Connection, session_id: UUID, planned: Sequence[NewDisk]) -
 
     Raises NotFound.
     """
-    rows.locked(connection, restore_sessions, "restore session", session_id)
+    session = rows.locked(connection, restore_sessions, "restore session", session_id)
     if disks(connection, session_id):
         return
     for position, disk in enumerate(planned):
@@ -48,11 +48,11 @@ def plan(connection: Connection, session_id: UUID, planned: Sequence[NewDisk]) -
                 result=SessionResult.NONE,
             )
         )
+    total = sum(disk.planned_bytes for disk in planned)
     connection.execute(
-        sa.update(restore_sessions)
-        .where(restore_sessions.c.id == session_id)
-        .values(planned_bytes=sum(disk.planned_bytes for disk in planned))
+        sa.update(restore_sessions).where(restore_sessions.c.id == session_id).values(planned_bytes=total)
     )
+    rates.begin(connection, session, total)
 
 
 def disks(connection: Connection, session_id: UUID) -> Sequence[Row]:
@@ -93,7 +93,7 @@ def record_disk(
     )
     if not connection.execute(statement).rowcount:
         raise NotFound(f"restore session {session_id} has no disk {disk_key!r}")
-    _record_progress(connection, session)
+    _record_progress(connection, session, ended=result is not None)
 
 
 def restart_disk(connection: Connection, session_id: UUID, disk_key: str) -> None:
@@ -105,7 +105,7 @@ def restart_disk(connection: Connection, session_id: UUID, disk_key: str) -> Non
     )
 
 
-def _record_progress(connection: Connection, session: Row) -> None:
+def _record_progress(connection: Connection, session: Row, *, ended: bool) -> None:
     """A byte is half done when it is copied, and done when it is verified. Of a disk that failed no more is planned."""
     found = disks(connection, session.id)
     halves = {disk.disk_key: disk.copied_bytes + disk.verified_bytes for disk in found}
@@ -123,6 +123,7 @@ def _record_progress(connection: Connection, session: Row) -> None:
             progress=_raised(restore_sessions.c.progress, percent),
         )
     )
+    rates.measure(connection, session, found, ended=ended)
 
 
 def _raised(column: sa.ColumnElement[Any], value: int) -> sa.ColumnElement[Any]:

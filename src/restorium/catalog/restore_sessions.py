@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from restorium.catalog import rows, servers, sessions
-from restorium.catalog.listing import Listing, Row, columns_of, optional
+from restorium.catalog import changes, rates, rows, servers, sessions
+from restorium.catalog.listing import Compare, Listing, Row, columns_of, optional
 from restorium.catalog.restore_disks import NewDisk, disks, plan, record_disk, restart_disk
 from restorium.catalog.sessions import add_event, events
 from restorium.catalog.surroundings import new_id, now
@@ -34,6 +34,7 @@ __all__ = [
     "events",
     "get",
     "listing",
+    "open_states",
     "plan",
     "record_disk",
     "request_cancel",
@@ -154,7 +155,7 @@ def enter_phase(
     restored_ref: str | None = None,
 ) -> None:
     """Note what an unfinished restore is doing, and the host's name of what it made unless None."""
-    values: dict[str, Any] = {"phase": phase}
+    values: dict[str, Any] = {"phase": phase, "speed": None}
     if restored_ref is not None:
         values["restored_ref"] = restored_ref
     connection.execute(
@@ -162,6 +163,7 @@ def enter_phase(
         .where(restore_sessions.c.id == session_id, restore_sessions.c.state != SessionState.STOPPED)
         .values(values)
     )
+    rates.resume(connection, session_id)
 
 
 def assign(connection: Connection, session_id: UUID, worker_id: str) -> None:
@@ -177,6 +179,16 @@ def request_cancel(connection: Connection, session_id: UUID) -> Row:
 def cancel_requested(connection: Connection, session_id: UUID) -> bool:
     """Raises NotFound."""
     return sessions.cancel_requested(connection, restore_sessions, _KIND, session_id)
+
+
+def open_states() -> Sequence[Compare]:
+    """Filters of the listing, which together keep all sessions that are not Stopped: in the order in which a session
+    goes through them, so that who reads one after the other misses none.
+    """
+    return [
+        Compare("state", "==", state)
+        for state in (SessionState.STARTING, SessionState.WORKING, SessionState.STOPPING)
+    ]
 
 
 def unfinished(connection: Connection) -> Sequence[Row]:
@@ -199,4 +211,5 @@ listing = Listing(
     | servers.PARENT,
     servers.joined(restore_sessions.outerjoin(hosts, hosts.c.id == restore_sessions.c.host_id)),
     cut=in_scope(restore_sessions.c.host_id, restore_sessions.c.vm_ref),
+    special={"change": changes.is_after},
 )

@@ -299,16 +299,60 @@ restore_sessions = sa.Table(
     sa.Column("idempotency_key", sa.Text),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, info=VOLATILE),
     sa.Column("worker_id", sa.Text, info=VOLATILE),
+    sa.Column("change", sa.BigInteger, nullable=False, server_default="0", info=VOLATILE),
+    sa.Column("measured_at", Instant, info=VOLATILE),
+    sa.Column("speed", sa.BigInteger, info=VOLATILE),
+    sa.Column("expected_end", Instant, info=VOLATILE),
     sa.UniqueConstraint("requested_by", "idempotency_key", name="uq_restore_sessions_idempotency"),
     sa.Index("ix_restore_sessions_created_at", "created_at", "id"),
     sa.Index("ix_restore_sessions_state", "state", "created_at", "id"),
     sa.Index("ix_restore_sessions_result", "result", "created_at", "id", "state"),
     sa.Index("ix_restore_sessions_result_id", "result", "id"),
+    sa.Index("ix_restore_sessions_change", "change", "id"),
 )
 """One restore, from its request to its end. Its id is also the id of the durable flow that carries it out.
 
 ``host_id`` is the VM's own host; ``target_host_id`` is where it is restored to, if that is another.
+``change``: of the last transaction that changed it, its disks or its events (``changes``). ``speed``: bytes a second
+over the last seconds before ``measured_at``; ``expected_end``: when it will have verified all, at the rates of then.
 """
+
+changes = sa.Table(
+    "changes",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+"""One row in SQLite: the last number that was given to a change of a restore session. None in PostgreSQL."""
+
+restore_rates = sa.Table(
+    "restore_rates",
+    metadata,
+    sa.Column("session_id", Guid, sa.ForeignKey("restore_sessions.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("repository_id", Guid),
+    sa.Column("host_id", Guid, nullable=False),
+    sa.Column("measured_at", Instant, nullable=False, index=True),
+    sa.Column("copied_bytes", sa.BigInteger, nullable=False),
+    sa.Column("verified_bytes", sa.BigInteger, nullable=False),
+    sa.Column("copy_rate", sa.Float),
+    sa.Column("copy_weight", sa.Float, nullable=False),
+    sa.Column("verify_rate", sa.Float),
+    sa.Column("verify_weight", sa.Float, nullable=False),
+    sa.Index("ix_restore_rates_of", "repository_id", "host_id", "measured_at"),
+)
+"""How fast each restore copies and verifies, in bytes a second, and over how many seconds, of which the older count
+less, each rate was measured. Bytes are those of all its disks at ``measured_at``.
+"""
+
+restore_samples = sa.Table(
+    "restore_samples",
+    metadata,
+    sa.Column("session_id", Guid, sa.ForeignKey("restore_sessions.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("at", Instant, primary_key=True, autoincrement=False),
+    sa.Column("phase", Ordered(RestorePhase), nullable=False),
+    sa.Column("copied_bytes", sa.BigInteger, nullable=False),
+    sa.Column("verified_bytes", sa.BigInteger, nullable=False),
+)
+"""How far a restore was at some moments of it."""
 
 restore_disks = sa.Table(
     "restore_disks",

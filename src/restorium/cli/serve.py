@@ -13,6 +13,7 @@ from types import FrameType
 
 import structlog
 import uvicorn
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
@@ -89,11 +90,23 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
             Mount("/v1", native.create(engine)),
             Mount("/reference", pages),
         ]
-        _run(Starlette(routes=faces, lifespan=announced), listener, certificate, key)
+        _run(Starlette(routes=faces, lifespan=announced), engine, listener, certificate, key)
         _log.info("stopping")
 
 
-def _run(app: Starlette, listener: socket.socket, certificate: Path, key: Path) -> None:
+class _Server(uvicorn.Server):
+    """Ends what is followed when it is told to stop, and so does not wait for it."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
+        super().__init__(config)
+        self._engine = engine
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await to_thread.run_sync(self._engine.feed.close)
+        await super().shutdown(sockets)
+
+
+def _run(app: Starlette, engine: Engine, listener: socket.socket, certificate: Path, key: Path) -> None:
     config = uvicorn.Config(
         app,
         ssl_certfile=certificate,
@@ -104,7 +117,7 @@ def _run(app: Starlette, listener: socket.socket, certificate: Path, key: Path) 
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config, engine).run(sockets=[listener])
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

@@ -20,6 +20,7 @@ from restorium.catalog import repositories as repository_rows
 from restorium.catalog import workers
 from restorium.catalog.database import Database
 from restorium.flows import durable
+from restorium.flows.feed import Feed
 from restorium.flows.pulse import Pulse
 from restorium.flows.secrets import SecretBox
 from restorium.hosts.interface import Host
@@ -73,6 +74,7 @@ class Engine:
         self.worker_id = self._own_id()
         self.cache_folder = settings.data / "cache"
         self.stopping = threading.Event()
+        self.feed = Feed(database)
         self._vaults: dict[UUID, Vault] = {}
         self._lock = threading.Lock()
         self._active = 0
@@ -114,6 +116,7 @@ class Engine:
     def stop(self) -> None:
         """Unwind the flows that run, which go on from their checkpoints at the next start, and shut down."""
         self.stopping.set()
+        self.feed.close()
         with self._idle:
             unwound = self._idle.wait_for(lambda: self._active == 0, timeout=_STOP_SECONDS)
         if not unwound:
