@@ -113,9 +113,12 @@ def test_vms_that_are_named_must_be_known(database: Database) -> None:
         assert protection.vms(connection, estate.named(3, 9)) == [estate.vms[3], estate.vms[9]]
         assert protection.vms(connection, Selection(percent=1)) == estate.vms
         with pytest.raises(NotFound, match="no job"):
-            protection.vms(connection, Selection((DrillVm(estate.sandbox, "vm-1"),)))
+            protection.check(connection, Selection((DrillVm(estate.sandbox, "vm-1"),)))
         with pytest.raises(NotFound, match="no job"):
-            protection.vms(connection, Selection(percent=1, job_ids=(uuid4(),)))
+            protection.check(connection, Selection(percent=1, job_ids=(uuid4(),)))
+        gone = Selection((DrillVm(estate.sandbox, "vm-1"),))
+        assert protection.vms(connection, gone) == [JobVm(estate.sandbox, "vm-1", "vm-1")]
+        assert protection.vms(connection, Selection(percent=1, job_ids=(uuid4(),))) == []
         other = add_job(connection, [estate.vms[2]], "other")
         assert protection.vms(connection, Selection(percent=1, job_ids=(other.id,))) == [estate.vms[2]]
 

@@ -11,15 +11,24 @@ from uuid import UUID
 
 import pytest
 
-from restorium.catalog import hosts, job_sessions, jobs, repositories, schedules
+from restorium.catalog import (
+    drill_plans,
+    drill_runs,
+    hosts,
+    job_sessions,
+    jobs,
+    repositories,
+    schedules,
+)
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Row, Visibility
-from restorium.flows import backup
+from restorium.flows import backup, drills
 from restorium.flows import engine as engines
 from restorium.flows.engine import Engine
 from restorium.flows.schedule import Scheduler
 from restorium.settings import Settings
+from restorium.vocabulary.drills import DrillPlan, Selection
 from restorium.vocabulary.hierarchy import Platform
 from restorium.vocabulary.schedule import Continuous, Daily, Hours, Retry, Schedule
 from restorium.vocabulary.sessions import SessionResult, SessionState
@@ -267,3 +276,37 @@ def _ended(site: Site, number: int) -> list[Row]:
 
     wait_until(done, timeout=60)
     return sessions()
+
+
+def test_due_drill_is_run_once_and_left_out_while_the_last_goes_on(lab: Lab) -> None:
+    with lab.database.write() as connection:
+        sandbox = hosts.add(
+            connection, name="sandbox", kind="image-folder", address="/sandbox", platform=Platform.VMWARE
+        )
+        plan = DrillPlan("weekly", Selection(percent=100), sandbox.id, 60, schedule=TEN)
+        plan_id = drill_plans.add(connection, plan).id
+    lab.at(RUN)
+    for name in ("one", "two"):
+        Scheduler().reconcile(lab.engine(name))
+    [run] = _drills(lab)
+    assert (run.created_at, run.requested_by, run.state) == (RUN, "the schedule", SessionState.STARTING)
+    lab.at(RUN + DAY)
+    Scheduler().reconcile(lab.engine())
+    assert len(_drills(lab)) == 1
+    assert any("left out" in event for event in lab.events(run))
+
+    drills.cancel(lab.engine(), run.id)
+    lab.at(RUN + 4 * DAY)
+    Scheduler().reconcile(lab.engine())
+    assert [each.created_at for each in _drills(lab)] == [RUN, RUN + 4 * DAY], "two that were missed are one"
+    with lab.database.read() as connection:
+        assert drill_plans.get(connection, plan_id).next_run == RUN + 5 * DAY
+
+
+def _drills(lab: Lab) -> list[Row]:
+    with lab.database.read() as connection:
+        return list(
+            drill_runs.listing.page(
+                connection, order=[("created_at", False)], visible=Visibility.everything()
+            )
+        )

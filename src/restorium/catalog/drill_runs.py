@@ -48,7 +48,10 @@ def create(connection: Connection, plan_id: UUID, caller: Caller) -> Row:
         raise Conflict(f"drill plan {row.name!r} is running already", hint="Wait until its run has stopped.")
     plan = plan_of(row)
     candidates = protection.vms(connection, plan.selection)
-    turn = drill_vms.by_turn(connection, plan_id, candidates)[: plan.selection.share_of(len(candidates))]
+    turn = candidates
+    if plan.selection.percent is not None:
+        share = plan.selection.share_of(len(candidates))
+        turn = drill_vms.by_turn(connection, plan_id, candidates)[:share]
     at = now(connection)
     values = {
         "id": new_id(connection),

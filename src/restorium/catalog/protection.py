@@ -41,21 +41,31 @@ class Protection:
     drilled_at: datetime | None = None
 
 
-def vms(connection: Connection, selection: Selection) -> list[JobVm]:
-    """The VMs that a selection names, or of which it takes a share, by name. Raises NotFound for a job or a VM."""
+def check(connection: Connection, selection: Selection) -> None:
+    """Raises NotFound for a job or a VM that a selection names and that is not there."""
     for job_id in selection.job_ids:
         rows.get(connection, jobs, "job", job_id)
-    found = [JobVm(row.host_id, row.vm_ref, row.vm_name) for row in _named(connection, selection.job_ids)]
-    if not selection.vms:
-        return found
-    known = {(vm.host_id, vm.vm_ref): vm for vm in found}
+    known = {(vm.host_id, vm.vm_ref) for vm in _named(connection, ())} if selection.vms else set()
     for vm in selection.vms:
         if (vm.host_id, vm.vm_ref) not in known:
             raise NotFound(
                 f"no job backs up the VM {vm.vm_ref!r} of host {vm.host_id}, and there is no restore point of it",
                 hint="Name VMs as `restorium points` and the jobs do.",
             )
-    return [known[vm.host_id, vm.vm_ref] for vm in selection.vms]
+
+
+def vms(connection: Connection, selection: Selection) -> list[JobVm]:
+    """The VMs that a selection names, or of which it takes a share, by name.
+
+    One that is named and known no more is there all the same, under its reference.
+    """
+    found = [JobVm(row.host_id, row.vm_ref, row.vm_name) for row in _named(connection, selection.job_ids)]
+    if not selection.vms:
+        return found
+    known = {(vm.host_id, vm.vm_ref): vm for vm in found}
+    return [
+        known.get((vm.host_id, vm.vm_ref), JobVm(vm.host_id, vm.vm_ref, vm.vm_ref)) for vm in selection.vms
+    ]
 
 
 def newest_point(connection: Connection, host_id: UUID, vm_ref: str) -> Row | None:

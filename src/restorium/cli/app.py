@@ -11,6 +11,7 @@ import typer
 from restorium.cli import (
     accounts,
     audit,
+    drills,
     evidence,
     export,
     hosts,
@@ -36,6 +37,7 @@ app.add_typer(repositories.app, name="repository")
 app.add_typer(keys.app, name="key")
 app.add_typer(jobs.app, name="job")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(drills.app, name="drill")
 app.add_typer(audit.app, name="audit")
 restores.register(app)
 export.register(app)

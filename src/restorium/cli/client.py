@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +80,11 @@ class Client:
         except httpx.TransportError as error:
             raise ServerUnreachable(f"the server at {self._http.base_url} is gone: {error}") from None
 
-    def content(self, path: str, headers: dict[str, str]) -> bytes:
+    def content(
+        self, path: str, headers: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None
+    ) -> bytes:
         """What is answered as it is. May be called from several threads."""
-        return self._answered("GET", path, headers=headers).content
+        return self._answered("GET", path, headers=headers, params=query).content
 
     def pieces(self, path: str, query: dict[str, str]) -> Iterator[bytes]:
         """What is answered as it is, while it comes."""

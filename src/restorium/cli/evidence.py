@@ -12,13 +12,14 @@ from rich.progress import Progress
 
 from restorium.cli.client import Client
 from restorium.cli.command import Json, server_command
+from restorium.cli.files import write_new
 from restorium.cli.follow import BYTES
 from restorium.cli.output import Output, field, moment
 from restorium.disks import FORMATS, open_disk
 from restorium.disks.digest import disk_digest
 from restorium.disks.interface import data_extents
 from restorium.evidence import Record, check, read_public_keys
-from restorium.vocabulary.errors import EvidenceRefused, InvalidInput, TargetExists
+from restorium.vocabulary.errors import EvidenceRefused, InvalidInput
 from restorium.vocabulary.ids import parse_guid
 
 app = typer.Typer(no_args_is_help=True, help="Signed records of restores.")
@@ -41,7 +42,7 @@ def get(
     if file is None:
         typer.echo(text)
         return
-    _write(file, text + "\n")
+    write_new(file, text + "\n")
     output.result({"file": str(file)}, f"wrote the record to {file}")
 
 
@@ -56,7 +57,7 @@ def key(
     keys = client.items("/evidence/keys") if every else [client.get("/evidence/key")]
     text = "".join(each["public_key"] for each in keys)
     if file is not None:
-        _write(file, text)
+        write_new(file, text)
         output.result({"file": str(file), "keys": keys}, f"wrote {len(keys)} public keys to {file}")
     elif output.as_json:
         output.details({"keys": keys}, [])
@@ -164,13 +165,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="Name a readable file.") from None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise TargetExists(f"{path} exists already", hint="Name another file, or remove it.") from None
-    except OSError as error:
-        raise InvalidInput(f"cannot write {path}: {error.strerror}", hint="Name another file.") from None

@@ -10,31 +10,32 @@ from restorium.cli.client import Client
 from restorium.cli.command import server_command
 from restorium.cli.follow import Follow, end_with, follow_job_session
 from restorium.cli.output import Output, field
+from restorium.cli.scheduling import (
+    MEMBERS,
+    Daily,
+    Days,
+    Every,
+    Monthly,
+    Months,
+    On,
+    Window,
+    Zone,
+    check_together,
+    times,
+)
 from restorium.cli.timing import (
     describe_retention,
     describe_schedule,
     next_run,
     parse_day,
-    parse_day_of_month,
-    parse_days,
     parse_hours,
     parse_month,
-    parse_months,
-    parse_period,
     parse_retry,
 )
 from restorium.vocabulary.errors import InvalidInput, VmNotFound
 
 app = typer.Typer(help="What is backed up.", no_args_is_help=True)
-_MEMBERS = {
-    "daily": "daily",
-    "monthly": "monthly",
-    "every": "periodic",
-    "continuous": "continuous",
-    "after": "after_job_id",
-}
-"""Of a schedule, by the option that sets it."""
-_WAYS = list(_MEMBERS)
+_WAYS = list(MEMBERS)
 
 
 @server_command(app, "add")
@@ -136,23 +137,19 @@ def schedule(
     client: Client,
     output: Output,
     name: str,
-    daily: Annotated[str | None, typer.Option(help="Once a day at HH:MM.")] = None,
-    days: Annotated[str | None, typer.Option(help="Of --daily: mon,wed or mon-fri or weekdays.")] = None,
-    monthly: Annotated[str | None, typer.Option(help="Once a month at HH:MM, --on a day.")] = None,
-    on: Annotated[str | None, typer.Option(help="Of --monthly: 15, or 'last sunday'; else 1.")] = None,
-    months: Annotated[str | None, typer.Option(help="Of --monthly: jan,jul.")] = None,
-    every: Annotated[str | None, typer.Option(help="From midnight on, every 4h or 30m.")] = None,
+    daily: Daily = None,
+    days: Days = None,
+    monthly: Monthly = None,
+    on: On = None,
+    months: Months = None,
+    every: Every = None,
     continuous: Annotated[bool, typer.Option("--continuous", help="Again as soon as it has ended.")] = False,
     hours: Annotated[
         list[str] | None, typer.Option(help="Of --every and --continuous: 'mon-fri 8-18'; several add up.")
     ] = None,
     after: Annotated[str | None, typer.Option(help="After that job has ended.")] = None,
-    zone: Annotated[
-        str | None, typer.Option(help="Time zone, such as Europe/Berlin; else the present one, or UTC.")
-    ] = None,
-    window: Annotated[
-        list[str] | None, typer.Option(help="When runs may go on: 'mon-fri 22-6'; several add up.")
-    ] = None,
+    zone: Zone = None,
+    window: Window = None,
     retry: Annotated[str | None, typer.Option(help="Try failed runs again: TIMES or TIMES/MINUTES.")] = None,
     enable: Annotated[bool | None, typer.Option("--enable/--disable", help="Whether it counts.")] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Take the schedule away.")] = False,
@@ -160,35 +157,27 @@ def schedule(
     """Set when a job runs by itself, all of it at once; without options, show it."""
     job = client.named("/jobs", name)
     path = f"/jobs/{job['id']}"
-    asked: dict[str, Any] = {}
-    if daily is not None:
-        asked["daily"] = {"at": daily, "days": None if days is None else parse_days(days)}
-    if monthly is not None:
-        chosen = None if months is None else parse_months(months)
-        asked["monthly"] = {"at": monthly, "months": chosen} | parse_day_of_month(on or "1")
-    if every is not None:
-        asked["periodic"] = parse_period(every) | {"hours": parse_hours(hours or ())}
+    asked = times(
+        daily=daily, days=days, monthly=monthly, on=on, months=months, every=every, hours=hours or ()
+    )
     if continuous:
         asked["continuous"] = {"hours": parse_hours(hours or ())}
     if after is not None:
         asked["after_job_id"] = client.named("/jobs", after)["id"]
     if asked and clear:
         raise InvalidInput("--clear goes with no other schedule", hint="Leave one of the two out.")
-    for option, given, ways in (
-        ("--days", days, ["daily"]),
-        ("--on", on, ["monthly"]),
-        ("--months", months, ["monthly"]),
-        ("--hours", hours, ["every", "continuous"]),
-        *(
-            (option, given, _WAYS)
-            for option, given in (("--zone", zone), ("--window", window), ("--retry", retry))
-        ),
-    ):
-        if given and not {_MEMBERS[way] for way in ways} & asked.keys():
-            needed = " or ".join(f"--{way}" for way in ways)
-            raise InvalidInput(
-                f"{option} says nothing without {needed}", hint="A schedule is set all at once."
-            )
+    check_together(
+        asked,
+        [
+            ("--days", days, ["daily"]),
+            ("--on", on, ["monthly"]),
+            ("--months", months, ["monthly"]),
+            ("--hours", hours, ["every", "continuous"]),
+            ("--zone", zone, _WAYS),
+            ("--window", window, _WAYS),
+            ("--retry", retry, _WAYS),
+        ],
+    )
     if asked:
         present = job["schedule"] or {}
         asked |= {

@@ -16,6 +16,8 @@ M = TypeVar("M", Weekday, Month)
 _WEEK = (*tuple(Weekday)[1:], Weekday.SUNDAY)
 _EVERY = re.compile(r"(\d{1,4})\s*(h|m)", re.ASCII)
 _HOURS = re.compile(r"(?:(\S+)\s+)?(\d{1,2})-(\d{1,2})", re.ASCII)
+_DURATION = re.compile(r"(\d{1,6})\s*(s|m|h)", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _UNITS = {"h": "Hours", "m": "Minutes"}
 _ALWAYS = {day: list(range(24)) for day in Weekday}
 
@@ -63,6 +65,14 @@ def parse_period(text: str) -> dict[str, Any]:
     if match is None:
         raise InvalidInput(f"{text!r} is no period", hint="Write 4h or 30m.")
     return {"every": int(match[1]), "unit": _UNITS[match[2]]}
+
+
+def parse_duration(text: str) -> int:
+    """``90s``, ``15m`` or ``2h`` in seconds. Raises InvalidInput."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise InvalidInput(f"{text!r} is no duration", hint="Write 90s, 15m or 2h.")
+    return int(match[1]) * _SECONDS[match[2]]
 
 
 def parse_hours(texts: Iterable[str]) -> dict[Weekday, list[int]] | None:

@@ -42,7 +42,7 @@ def remove(engine: Engine, plan_id: UUID) -> None:
 def _check(connection: Connection, plan: DrillPlan) -> None:
     if plan.checks.boot is not None:
         pattern(plan.checks.boot.marker)
-    protection.vms(connection, plan.selection)
+    protection.check(connection, plan.selection)
     sandbox = hosts.get(connection, plan.sandbox_host_id)
     place = os.path.realpath(sandbox.address)
     for other in hosts.list_all(connection):

@@ -34,7 +34,7 @@ _MOST_NAMED = 10
 def start(engine: Engine, plan_id: UUID, caller: Caller) -> UUID:
     """Run a plan now; gives the id of the run, at once. The run itself outlives the process.
 
-    Raises NotFound, also for a VM or job that the plan names and that is gone, and Conflict while the plan runs.
+    Raises NotFound, and Conflict while the plan runs.
     """
     with engine.database.write() as connection:
         run = drill_runs.create(connection, plan_id, caller)

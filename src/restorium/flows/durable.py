@@ -16,6 +16,7 @@ import logging
 import sqlite3
 import traceback
 from collections.abc import Callable, Container, Iterable
+from contextvars import Context
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -149,8 +150,13 @@ def shut_down() -> None:
 
 def enqueue(function: FlowFunction, flow_id: UUID, *, partition: UUID) -> None:
     """Put a flow on the queue. Repeating it changes nothing: ``flow_id`` runs once."""
-    with SetWorkflowID(str(flow_id)), SetEnqueueOptions(queue_partition_key=str(partition)):
-        DBOS.enqueue_workflow(_QUEUE, function, str(flow_id))
+
+    def put() -> None:
+        with SetWorkflowID(str(flow_id)), SetEnqueueOptions(queue_partition_key=str(partition)):
+            DBOS.enqueue_workflow(_QUEUE, function, str(flow_id))
+
+    # A step may ask for another flow, which is not its flow's child: the library would refuse that.
+    Context().run(put)
 
 
 def unfinished(flow_ids: Iterable[UUID]) -> dict[UUID, bool]:

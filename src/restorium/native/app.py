@@ -17,6 +17,7 @@ from restorium.flows.engine import Engine
 from restorium.native import (
     accounts,
     audit,
+    drills,
     evidence,
     files,
     hosts,
@@ -49,6 +50,7 @@ OPERATIONS = (
     *vms.OPERATIONS,
     *restores.OPERATIONS,
     *evidence.OPERATIONS,
+    *drills.OPERATIONS,
     *overview.OPERATIONS,
     *audit.OPERATIONS,
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
 
-from restorium.catalog import protected_vms
-from restorium.native.exchange import Items, show
+from restorium.catalog import protected_vms, protection
+from restorium.native.exchange import Items, show, whole
 from restorium.native.operation import Call, Operation
 from restorium.native.roles import POINT_READERS
+from restorium.vocabulary.errors import InvalidInput
+
+_MOST_DAYS = 36500
 
 
 class ProtectedVm(msgspec.Struct):
@@ -33,10 +36,38 @@ class ProtectedVm(msgspec.Struct):
     drilled_at: datetime | None
 
 
+class VmAtRisk(msgspec.Struct):
+    """As ProtectedVm; ``newest_at`` is null if there is no restore point at all."""
+
+    host_id: UUID
+    vm_ref: str
+    vm_name: str
+    newest_at: datetime | None
+    verified_at: datetime | None
+    restored_at: datetime | None
+    drilled_at: datetime | None
+
+
 def _list(call: Call) -> Items[ProtectedVm]:
     """By name."""
     with call.engine.database.read() as connection:
         return Items([show(row, ProtectedVm) for row in protected_vms.list_all(connection, call.visible)])
 
 
-OPERATIONS = (Operation("GET", "/vms", _list, POINT_READERS),)
+def _at_risk(call: Call) -> Items[VmAtRisk]:
+    """VMs that jobs back up or that have restore points, of which no restore, and so no drill, has succeeded in the
+    last ``days``, 30 unless it says otherwise; by name.
+    """
+    text = call.request.query_params.get("days", "30")
+    days = whole(text, 1, _MOST_DAYS)
+    if days is None:
+        raise InvalidInput(f"days={text} is not a number from 1 to {_MOST_DAYS}")
+    with call.engine.database.read() as connection:
+        found = protection.at_risk(connection, call.visible, timedelta(days=days))
+    return Items([show(vm, VmAtRisk) for vm in found])
+
+
+OPERATIONS = (
+    Operation("GET", "/vms", _list, POINT_READERS),
+    Operation("GET", "/vms/at-risk", _at_risk, POINT_READERS, query=("days",)),
+)
