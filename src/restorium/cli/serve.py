@@ -32,6 +32,7 @@ from restorium.reference import app as reference
 from restorium.settings import Settings
 from restorium.vocabulary.clock import Clock, SystemClock
 from restorium.vocabulary.roles import Role
+from restorium.web import app as web
 
 ADMINISTRATOR = "administrator"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -89,6 +90,7 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
             Mount("/api", enterprise),
             Mount("/v1", native.create(engine)),
             Mount("/reference", pages),
+            Mount("/", web.create(engine)),
         ]
         _run(Starlette(routes=faces, lifespan=announced), engine, listener, certificate, key)
         _log.info("stopping")

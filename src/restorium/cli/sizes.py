@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 from restorium.vocabulary.errors import InvalidInput
+from restorium.vocabulary.sizes import format_size
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+__all__ = ["format_size", "parse_size"]
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGTP])(i?)B?|B)?", re.IGNORECASE)
 
 
@@ -21,15 +23,3 @@ def parse_size(text: str) -> int:
     base = 1000 if not binary and text.strip().upper().endswith("B") else 1024
     factor: int = base ** ("KMGTP".index(prefix.upper()) + 1)
     return round(float(number) * factor)
-
-
-def format_size(count: int) -> str:
-    """A size in the largest binary unit that leaves at least one; a negative count means unknown."""
-    if count < 0:
-        return "?"
-    value = float(count)
-    for unit in _UNITS[:-1]:
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} {_UNITS[-1]}"

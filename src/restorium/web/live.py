@@ -1,0 +1,101 @@
+"""What a page follows: parts of it as server-sent events, made anew when a restore session has changed.
+
+``parts`` brings the parts, whose ids say what they take the place of; ``end`` says that nothing will change any more,
+``left`` that nobody is logged on any more. The id of an event is the place to go on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from anyio import to_thread
+from starlette.responses import StreamingResponse
+
+from restorium.catalog import logons
+from restorium.catalog.changes import Place
+from restorium.catalog.listing import Row, Visibility
+from restorium.native.exchange import show
+from restorium.native.restores import RestoreSummary
+from restorium.vocabulary.errors import NotFound
+from restorium.vocabulary.ids import parse_guid
+from restorium.vocabulary.sessions import SessionState
+from restorium.web.pages import sessions
+from restorium.web.visit import Page, Visit
+
+_QUIET = ": nothing new\n\n"
+
+Parts = Callable[[Row], str]
+
+
+def _all(visit: Visit) -> StreamingResponse:
+    """Rows of the lists of restore sessions."""
+
+    def row(session: Row) -> str:
+        return visit.render("session_row.html", session=show(session, RestoreSummary))
+
+    return _streamed(visit, row)
+
+
+def _one(visit: Visit) -> StreamingResponse:
+    """The parts of the page of one restore session."""
+    session_id = parse_guid(visit.place("id"))
+    visit.api.get("/restore-sessions/{id}", id=str(session_id))
+
+    def parts(_session: Row) -> str:
+        found = visit.api.get("/restore-sessions/{id}", id=str(session_id))
+        return visit.render("session_parts.html", **sessions.parts(visit, found))
+
+    return _streamed(visit, parts, only=str(session_id))
+
+
+def _streamed(visit: Visit, parts: Parts, *, only: str | None = None) -> StreamingResponse:
+    headers = {"X-Accel-Buffering": "no"}
+    last = visit.request.headers.get("last-event-id") or visit.query.get("last_event_id")
+    after = None if not last else visit.engine.feed.place(last)
+    return StreamingResponse(_events(visit, parts, after, only), 200, headers, "text/event-stream")
+
+
+async def _events(visit: Visit, parts: Parts, after: Place | None, only: str | None) -> AsyncIterator[str]:
+    visible = Visibility.of(visit.logon.account)
+    session_id = None if only is None else parse_guid(only)
+    following = visit.engine.feed.follow(visible, after=after, session_id=session_id)
+    place = after
+    try:
+        async for batch in following:
+            seen = await to_thread.run_sync(_sees, visit)
+            if seen is None:
+                yield _event("left", "nobody is logged on any more", None)
+                return
+            if seen != visible:
+                return  # what comes next is cut anew
+            place = batch.place or place
+            texts, stopped = [], False
+            for change in batch.changes:
+                try:
+                    texts.append(await to_thread.run_sync(partial(parts, change.row)))
+                except NotFound:
+                    continue
+                stopped = stopped or change.row.state is SessionState.STOPPED
+            yield _event("parts", "".join(texts), place) if texts else _QUIET
+            if only is not None and stopped:
+                yield _event("end", "nothing changes any more", place)
+                return
+    finally:
+        await following.aclose()
+
+
+def _sees(visit: Visit) -> Visibility | None:
+    """What the visitor may see now; None without a logon session. Being looked at is no use of one."""
+    with visit.engine.database.read() as connection:
+        found = logons.find(connection, visit.logon.token, visit.engine.settings.em.logon_idle)
+    return None if found is None else Visibility.of(found.account)
+
+
+def _event(name: str, text: str, place: Place | None) -> str:
+    data = "\n".join(f"data: {line}" for line in text.splitlines())
+    told = "" if place is None else f"id: {place}\n"
+    return f"event: {name}\n{told}{data}\n\n"
+
+
+PAGES = (Page("GET", "/live/sessions", _all), Page("GET", "/live/sessions/{id}", _one))

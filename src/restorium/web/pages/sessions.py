@@ -1,0 +1,95 @@
+"""Restore sessions: all of them, and one with its disks, its events, its speed and its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from restorium.catalog import rates, restore_sessions
+from restorium.catalog.listing import Row
+from restorium.evidence import canonical, check, read_public_keys
+from restorium.native.restores import RestoreSession
+from restorium.vocabulary.errors import NotFound, RestoriumError
+from restorium.vocabulary.sessions import SessionState
+from restorium.web.charts import chart
+from restorium.web.visit import Page, Visit
+
+_SESSION = "/restore-sessions/{id}"
+
+
+def _list(visit: Visit) -> Response:
+    return visit.show("sessions.html", sessions=visit.api.get("/restore-sessions").items)
+
+
+def _show(visit: Visit) -> Response:
+    return visit.show("session.html", **parts(visit, visit.api.get(_SESSION, id=visit.place("id"))))
+
+
+def _cancel(visit: Visit) -> Response:
+    visit.api.post(f"{_SESSION}/cancel", id=visit.place("id"))
+    return visit.go(f"/sessions/{visit.place('id')}")
+
+
+def _evidence(visit: Visit) -> Response:
+    """The signed record as a file, in its canonical form."""
+    session_id = visit.place("id")
+    found = visit.api.get(f"{_SESSION}/evidence", id=session_id)
+    name = f'attachment; filename="evidence-{session_id}.json"'
+    content = canonical(msgspec.to_builtins(found))
+    return Response(content, headers={"Content-Disposition": name}, media_type="application/json")
+
+
+def parts(visit: Visit, session: RestoreSession) -> dict[str, Any]:
+    """What the template of one session, and of its live parts, is given."""
+    evidence, doubt = None, None
+    if session.state is SessionState.STOPPED:
+        try:
+            found = visit.api.get(f"{_SESSION}/evidence", id=str(session.id))
+            keys = [
+                key
+                for each in visit.api.get("/evidence/keys").items
+                for key in read_public_keys(each.public_key.encode(), f"key {each.id}")
+            ]
+            evidence = check(canonical(msgspec.to_builtins(found)), keys)
+        except NotFound:
+            pass
+        except RestoriumError as error:
+            doubt = error
+    now = visit.engine.clock.now()
+    with visit.engine.database.read() as connection:
+        row = restore_sessions.get(connection, session.id)
+        speeds = _speeds(rates.samples(connection, session.id))
+    return {
+        "session": session,
+        "evidence": evidence,
+        "doubt": doubt,
+        "taken": (session.ended_at or now) - session.created_at,
+        "speed": rates.speed_of(row, now),
+        "seconds_left": rates.seconds_left(row, now),
+        "chart": chart(speeds),
+        "fastest": max((speed for _, speed in speeds), default=0),
+        "latest": speeds[-1][1] if speeds else 0,
+    }
+
+
+def _speeds(samples: Sequence[Row]) -> list[tuple[float, float]]:
+    """Seconds since 1970, and bytes a second that were copied or verified up to then since the sample before."""
+    found = []
+    for before, after in pairwise(samples):
+        seconds = (after.at - before.at).total_seconds()
+        done = after.copied_bytes + after.verified_bytes - before.copied_bytes - before.verified_bytes
+        if seconds > 0:
+            found.append((after.at.timestamp(), max(0.0, done / seconds)))
+    return found
+
+
+PAGES = (
+    Page("GET", "/sessions", _list),
+    Page("GET", "/sessions/{id}", _show),
+    Page("POST", "/sessions/{id}/cancel", _cancel),
+    Page("GET", "/sessions/{id}/evidence", _evidence),
+)

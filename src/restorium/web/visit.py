@@ -1,0 +1,99 @@
+"""One request for a page, understood, and what a page is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from restorium.flows.engine import Engine
+from restorium.native.errors import status_of
+from restorium.native.tokens import Logon
+from restorium.vocabulary.errors import InvalidInput, RestoriumError
+from restorium.web import rendering
+from restorium.web.api import Api
+
+_MOST_FIELDS = 1000
+
+
+class Form:
+    """What a form sent. A field that is not there is empty."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        try:
+            text = content.decode("ascii")
+            self._values = parse_qs(
+                text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+            )
+        except ValueError:
+            raise InvalidInput("the form is not UTF-8, or has too many fields") from None
+
+    def __getitem__(self, name: str) -> str:
+        return self._values.get(name, [""])[0]
+
+    def all(self, name: str) -> list[str]:
+        return self._values.get(name, [])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """``base`` is the address that the browser calls the server by, ``form`` what was posted."""
+
+    engine: Engine
+    request: Request
+    base: str
+    logon: Logon
+    form: Form
+
+    @property
+    def api(self) -> Api:
+        return Api(self.engine, self.logon, self.request)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.request.query_params
+
+    def place(self, name: str) -> str:
+        """What stands in the page's address at ``{name}``."""
+        found: str = self.request.path_params[name]
+        return found
+
+    def show(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        """A page."""
+        return Response(self.render(template, **values), status, media_type="text/html")
+
+    def render(self, template: str, **values: Any) -> str:
+        """A page, or a part of one, as text."""
+        return rendering.render(
+            template,
+            account=self.logon.account,
+            may=self.api.may,
+            path=self.request.url.path,
+            base=self.base,
+            now=self.engine.clock.now(),
+            **values,
+        )
+
+    def refuse(self, error: RestoriumError, template: str, **values: Any) -> Response:
+        """The page again, with what was wrong with its form."""
+        return self.show(template, status=status_of(error), error=error, **values)
+
+    def go(self, path: str, **query: str) -> Response:
+        """To another page, which is read anew."""
+        return RedirectResponse(f"{path}?{urlencode(query)}" if query else path, 303)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``function`` is run in a worker thread, for whoever is logged on."""
+
+    method: str
+    path: str
+    function: Callable[[Visit], Response]

@@ -1,0 +1,73 @@
+"""Pictures of the page for docs/images, of a server with two VMs: ``python -m tools.screenshots``.
+
+Needs Debian's Chromium. About a minute.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from restorium.cli.client import connect
+from restorium.cli.demo.machines import make_machine
+from restorium.cli.demo.server import DemoServer, start_server
+from tests.support.browser import chromium, visitor
+from tests.support.live import back_up
+
+_IMAGES = Path(__file__).parent.parent / "docs" / "images"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="restorium-screenshots-") as name:
+        folder = Path(name)
+        images = folder / "images"
+        images.mkdir()
+        machines = [make_machine(images, "web", "raw"), make_machine(images, "mail", "qcow2")]
+        server = start_server(folder / "data", folder / "log")
+        try:
+            with connect(server.connection) as client:
+                host = client.post("/hosts", {"name": "lab", "kind": "image-folder", "address": str(images)})
+                asked = {"name": "local", "url": (folder / "vault").as_uri(), "capacity_bytes": 4 * 10**9}
+                kept = client.post("/repositories", asked)
+                vms = [{"host_id": host["id"], "vm_ref": each.name} for each in machines]
+                job = client.post("/jobs", {"name": "nightly", "repository_id": kept["id"], "vms": vms})
+                back_up(client, job)
+                machines[0].change()
+                back_up(client, job)
+            with chromium() as browser:
+                _IMAGES.mkdir(exist_ok=True)
+                _take(browser, server)
+        finally:
+            server.stop()
+
+
+def _take(browser: Browser, server: DemoServer) -> None:
+    with visitor(browser, server, height=800) as seen:
+        page = seen.page
+        seen.log_on()
+        seen.open("/vms")
+        page.get_by_role("link", name="web", exact=True).click()
+        page.locator("tbody a").first.click()
+        page.screenshot(path=_IMAGES / "point.png")
+        page.get_by_label("Name").fill("web-copy")
+        page.get_by_role("button", name="Restore…").click()
+        page.get_by_role("button", name="Restore now").click()
+        page.locator("#disks progress").first.wait_for(timeout=30_000)
+        page.screenshot(path=_IMAGES / "session-live.png")
+        page.locator("#state .chip.good").wait_for(timeout=60_000)
+        page.screenshot(path=_IMAGES / "session.png", full_page=True)
+        address = page.url
+        seen.open("/")
+        page.screenshot(path=_IMAGES / "overview.png")
+        seen.open("/sessions")
+        page.screenshot(path=_IMAGES / "sessions.png")
+    with visitor(browser, server, width=360, height=740, dark=True) as seen:
+        seen.log_on()
+        seen.page.goto(address)
+        seen.page.screenshot(path=_IMAGES / "session-narrow-dark.png")
+
+
+if __name__ == "__main__":
+    main()
