@@ -5,10 +5,11 @@ Needs Debian's Chromium. About a minute.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from restorium.cli.client import connect
 from restorium.cli.demo.machines import make_machine
@@ -17,6 +18,7 @@ from tests.support.browser import chromium, visitor
 from tests.support.live import back_up
 
 _IMAGES = Path(__file__).parent.parent / "docs" / "images"
+_SOME_WAY = re.compile(r"\d\d+ %")
 
 
 def main() -> None:
@@ -54,10 +56,11 @@ def _take(browser: Browser, server: DemoServer) -> None:
         page.get_by_label("Name").fill("web-copy")
         page.get_by_role("button", name="Restore…").click()
         page.get_by_role("button", name="Restore now").click()
-        page.locator("#disks progress").first.wait_for(timeout=30_000)
+        expect(page.locator("#state .number")).to_have_text(_SOME_WAY, timeout=30_000)
         page.screenshot(path=_IMAGES / "session-live.png")
         page.locator("#state .chip.good").wait_for(timeout=60_000)
-        page.screenshot(path=_IMAGES / "session.png", full_page=True)
+        page.locator("#evidence").scroll_into_view_if_needed()
+        page.locator("#evidence").screenshot(path=_IMAGES / "evidence.png")
         address = page.url
         seen.open("/")
         page.screenshot(path=_IMAGES / "overview.png")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from restorium.catalog import accounts
+from restorium.catalog import accounts, jobs
 from restorium.catalog.accounts import Scope
 from restorium.catalog.database import Database
+from restorium.catalog.jobs import JobVm
 from restorium.vocabulary.roles import Role
 from restorium.web.app import PAGES, create
 from tests.support.clock import ManualClock
@@ -151,6 +152,14 @@ def test_what_an_account_may_not_do_is_neither_offered_nor_done(here: Site) -> N
     assert shown.count('data-label="VM"') == 1
     assert browser.get(f"/points/{here.ids['VmRestorePoint']}").status_code == 404
     assert browser.get(f"/sessions/{here.ids['RestoreSession']}").status_code == 404
+
+
+def test_overview_names_vms_that_were_never_backed_up(browser: TestClient, here: Site) -> None:
+    with here.database.write() as connection:
+        new = JobVm(here.vms[0].host_id, "vm-new", "brand new")
+        jobs.add_object(connection, here.ids["Job"], new)
+    _log_on(browser)
+    assert "brand new" in browser.get("/").text
 
 
 def test_names_are_escaped(browser: TestClient) -> None:

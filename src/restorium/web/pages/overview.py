@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from restorium.native.vms import VmAtRisk
 from restorium.web.pages.repositories import used
 from restorium.web.pages.vms import risks
 from restorium.web.visit import Page, Visit
@@ -20,9 +21,17 @@ def _show(visit: Visit) -> Response:
         overview=api.get("/overview"),
         vms=len(vms),
         at_risk=at_risk[:_MOST_AT_RISK],
+        never_backed_up=_never_backed_up(visit),
         more_at_risk=len(at_risk[_MOST_AT_RISK:]),
         repositories=used(visit) if api.may("GET", "/repositories") else None,
     )
+
+
+def _never_backed_up(visit: Visit) -> list[VmAtRisk]:
+    """VMs of jobs that there is no restore point of."""
+    if not visit.api.may("GET", "/vms/at-risk"):
+        return []
+    return [vm for vm in visit.api.get("/vms/at-risk").items if vm.newest_at is None]
 
 
 PAGES = (Page("GET", "/", _show),)
