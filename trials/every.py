@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from trials import bit_flips, cancels, chains, changed_lists, crash_points, interleavings, storage_faults
+from trials import (
+    bit_flips,
+    cancels,
+    chains,
+    changed_lists,
+    crash_points,
+    drills,
+    interleavings,
+    storage_faults,
+)
 
 TRIALS = {
     module.TRIAL.name: module.TRIAL
-    for module in (chains, crash_points, interleavings, bit_flips, storage_faults, changed_lists, cancels)
+    for module in (
+        chains,
+        crash_points,
+        interleavings,
+        bit_flips,
+        storage_faults,
+        changed_lists,
+        cancels,
+        drills,
+    )
 }
