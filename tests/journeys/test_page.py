@@ -16,8 +16,9 @@ from restorium.cli.client import Client, connect
 from restorium.cli.demo.server import DemoServer, start_server
 from tests.support.browser import Visitor, chromium, visitor
 from tests.support.live import back_up
+from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 
 _MIB = 1 << 20
 _HOSTILE = '<img src=x onerror="document.title=1">'
@@ -27,7 +28,7 @@ _SERIOUS = ("serious", "critical")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    """The VMs ``web``, with files in it, and one whose name is no good; backed up once."""
+    """The VMs ``web``, with files in it, and one whose name is no good; backed up once; one drill."""
     folder = tmp_path_factory.mktemp("page")
     images, tree = folder / "images", folder / "tree"
     images.mkdir()
@@ -45,6 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
     try:
         with connect(running.connection) as client:
             _set_up(client, images, folder / "vault")
+            _drill(client, folder / "sandbox")
         yield running
     finally:
         running.stop()
@@ -60,6 +62,21 @@ def _set_up(client: Client, images: Path, vault: Path) -> None:
     client.post(
         "/accounts", {"name": "watcher", "password": "a password", "roles": ["Exchange Restore Operator"]}
     )
+
+
+def _drill(client: Client, sandbox: Path) -> None:
+    """The plan ``weekly``, which has run once."""
+    sandbox.mkdir()
+    host = client.post("/hosts", {"name": "sandbox", "kind": "image-folder", "address": str(sandbox)})
+    point = client.items("/restore-points", vm=_HOSTILE)[0]
+    vm = {"host_id": point["host_id"], "vm_ref": point["vm_ref"]}
+    plan = {"name": "weekly", "sandbox_host_id": host["id"], "objective_seconds": 900, "vms": [vm]}
+    plan_id = client.post("/drill-plans", plan)["id"]
+    _wait_for_drill(client, client.post(f"/drill-plans/{plan_id}/run")["id"])
+
+
+def _wait_for_drill(client: Client, run_id: str) -> None:
+    wait_until(lambda: client.get(f"/drill-runs/{run_id}")["state"] == "Stopped", timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +163,25 @@ def test_job_is_started(seen: Visitor) -> None:
     expect(seen.page.get_by_role("heading", level=1)).to_contain_text("nightly@")
 
 
+def test_drill_is_run_and_its_checks_trend_and_report_are_shown(seen: Visitor, server: DemoServer) -> None:
+    page = seen.page
+    page.get_by_role("link", name="Drills", exact=True).click()
+    page.get_by_role("button", name="Run weekly").click()
+    page.wait_for_url("**/drills/runs/*")
+    with connect(server.connection) as client:
+        _wait_for_drill(client, page.url.rpartition("/")[2])
+    page.reload()
+    expect(page.locator("#state")).to_contain_text("Success")
+    expect(page.locator("main")).to_contain_text("Digest")
+    with page.expect_download() as report:
+        page.get_by_role("link", name="Report for an auditor").click()
+    assert b"weekly" in report.value.path().read_bytes()
+    page.get_by_role("link", name="of its restore").click()
+    expect(page.locator("#evidence .chip")).to_contain_text("Signature verified")
+    seen.open("/drills")
+    expect(page.get_by_role("img", name="The longest recovery of each run of weekly")).to_be_visible()
+
+
 def test_list_of_restores_shows_a_new_one_by_itself(seen: Visitor, server: DemoServer) -> None:
     seen.open("/sessions")
     expect(seen.page.locator("#live")).to_have_text("Live", timeout=20_000)
@@ -201,10 +237,11 @@ def test_pages_are_accessible_and_fit_a_narrow_window(
             job = client.items("/jobs")[0]
             run = client.items("/job-sessions")[0]
             account = client.items("/accounts")[0]
+            drill = client.items("/drill-runs")[0]
         point = _point(server)
         paths = ["/", "/sessions", f"/sessions/{session['id']}", "/vms", point, f"{point}/restore"]
         paths += ["/jobs", f"/jobs/{job['id']}", f"/job-sessions/{run['id']}", "/repositories"]
-        paths += ["/accounts", f"/accounts/{account['id']}"]
+        paths += ["/drills", f"/drills/runs/{drill['id']}", "/accounts", f"/accounts/{account['id']}"]
         for path in paths:
             seen.open(path)
             _check(seen)

@@ -98,8 +98,13 @@ def of_vms(connection: Connection, visible: Visibility) -> list[Protection]:
 
 def at_risk(connection: Connection, visible: Visibility, within: timedelta) -> list[Protection]:
     """The VMs of which no restore has succeeded ``within`` the time up to now, by name. A drill is a restore."""
-    before = now(connection) - within
-    return [vm for vm in of_vms(connection, visible) if vm.restored_at is None or vm.restored_at < before]
+    at = now(connection)
+    return [vm for vm in of_vms(connection, visible) if unproven(vm.restored_at, at, within)]
+
+
+def unproven(restored_at: datetime | None, at: datetime, within: timedelta) -> bool:
+    """Whether the last restore that succeeded is longer ago than ``within``, at a moment."""
+    return restored_at is None or restored_at < at - within
 
 
 def _named(

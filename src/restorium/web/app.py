@@ -28,7 +28,7 @@ from restorium.vocabulary.errors import (
 from restorium.web import guard, live, rendering
 from restorium.web.guard import Guard
 from restorium.web.logging_on import LoggingOn
-from restorium.web.pages import accounts, files, jobs, overview, points, repositories, sessions, vms
+from restorium.web.pages import accounts, drills, files, jobs, overview, points, repositories, sessions, vms
 from restorium.web.visit import Form, Page, Visit
 
 _log = structlog.get_logger(__name__)
@@ -40,6 +40,7 @@ PAGES = (
     *points.PAGES,
     *files.PAGES,
     *jobs.PAGES,
+    *drills.PAGES,
     *repositories.PAGES,
     *accounts.PAGES,
     *live.PAGES,
