@@ -234,6 +234,24 @@ def test_restore_onto_a_name_that_is_taken_fails_with_reason_and_remedy(
     assert len(failed.errors.strip().splitlines()) >= 2
 
 
+def test_dry_run_tells_what_would_happen_and_does_nothing(
+    command: Command, backed_up: str, folder: Path
+) -> None:
+    before = sorted(path.name for path in (folder / "images").iterdir())
+    sessions = command("sessions", "--json").json
+    plan = command("restore", backed_up, "--name", "planned", "--dry-run", "--json").json
+    assert (plan["ok"], plan["expected"], plan["target_name"]) == (True, "Success", "planned")
+    assert plan["disks"][0]["data_bytes"] == plan["needed_bytes"] > 0
+    assert plan["free_bytes"] > plan["needed_bytes"]
+    assert "as planned on" in command("restore", backed_up, "--name", "planned", "--dry-run").output
+    taken = command("restore", backed_up, "--name", "web", "--dry-run")
+    assert taken.code == 1
+    assert "expected result Failed" in taken.output
+    assert "exists already (target-exists)" in taken.output
+    assert sorted(path.name for path in (folder / "images").iterdir()) == before
+    assert command("sessions", "--json").json == sessions
+
+
 def test_cancel_of_a_finished_restore_is_a_conflict(command: Command, backed_up: str) -> None:
     session = command("restore", backed_up, "--name", "web3", "--follow", "--json").json
     assert command("cancel", session["id"]).code == 6

@@ -16,8 +16,11 @@ import sqlalchemy as sa
 from restorium.catalog import repositories
 from restorium.catalog.tables import evidence
 from restorium.disks.raw import RawReader
-from restorium.flows import jobs
+from restorium.flows import jobs, maintenance, restore_plan
+from restorium.hosts.image_folder.target import ImageFolderTarget
 from restorium.vault import Vault
+from restorium.vocabulary.errors import NotFound
+from restorium.vocabulary.restore import RestoreSpec
 from restorium.vocabulary.sessions import SessionResult, SessionState
 from tests.support.flows import MIB, Site, digest, files, make_vm
 
@@ -70,9 +73,10 @@ def _damage(site: Site) -> None:
 
 
 _LOSSES = {"chunk-missing": _lose, "data-corrupt": _damage}
+_CODES = ["chunk-missing", pytest.param("data-corrupt", marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize("code", _LOSSES)
+@pytest.mark.parametrize("code", _CODES)
 def test_the_disks_that_can_be_are_restored_beside_the_original(site: Site, point: UUID, code: str) -> None:
     names = files(site.images)
     _LOSSES[code](site)
@@ -101,7 +105,8 @@ def test_the_disks_that_can_be_are_restored_beside_the_original(site: Site, poin
     assert {disk["key"]: disk["result"] for disk in record["disks"]} == {"disk0": "Success", "data": "Failed"}
 
 
-@pytest.mark.parametrize("code", _LOSSES)
+@pytest.mark.slow
+@pytest.mark.parametrize("code", _CODES)
 def test_a_part_never_takes_the_place_of_the_original(site: Site, point: UUID, code: str) -> None:
     names = files(site.images)
     before = {name: (site.images / name).read_bytes() for name in names}
@@ -116,6 +121,7 @@ def test_a_part_never_takes_the_place_of_the_original(site: Site, point: UUID, c
     assert any("original stays as it is" in event for event in site.events(session.id))
 
 
+@pytest.mark.slow
 def test_a_vm_without_one_good_disk_fails_and_leaves_nothing(site: Site, point: UUID) -> None:
     names = files(site.images)
     for pack in (site.folder / "vault" / "packs").glob("*/*"):
@@ -127,6 +133,7 @@ def test_a_vm_without_one_good_disk_fails_and_leaves_nothing(site: Site, point: 
     assert files(site.images) == names
 
 
+@pytest.mark.slow
 def test_a_disk_that_reads_back_otherwise_is_left_out(
     site: Site, point: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,3 +151,65 @@ def test_a_disk_that_reads_back_otherwise_is_left_out(
     assert (session.result, session.reason_code) == (SessionResult.WARNING, "verification-failed")
     assert "disk 'data', bytes 0 to" in session.reason
     assert [disk.result for disk in site.disks(session.id)] == [SessionResult.SUCCESS, SessionResult.FAILED]
+
+
+def _planned(site: Site, point: UUID, **spec: Any) -> restore_plan.RestorePlan:
+    return restore_plan.plan(
+        site.engine, RestoreSpec(point, **spec), lambda phase, done, total: None, lambda: False
+    )
+
+
+def test_a_plan_tells_the_disks_that_would_be_left_out_and_where(site: Site, point: UUID) -> None:
+    names = files(site.images)
+    whole = _planned(site, point)
+    assert (whole.ok, whole.expected, whole.target_name) == (True, SessionResult.SUCCESS, None)
+    assert [(disk.disk_key, disk.missing_chunks) for disk in whole.disks] == [("disk0", 0), ("data", 0)]
+    _lose(site)
+    plan = _planned(site, point)
+    assert (plan.ok, plan.expected) == (False, SessionResult.WARNING)
+    assert plan.target_name is not None, "a part is made beside the original"
+    kept, lost = plan.disks
+    assert (kept.problem, kept.data_bytes) == (None, plan.needed_bytes)
+    assert [(span.start, span.end) for span in lost.missing] == [(0, 2 * MIB)]
+    assert lost.missing_chunks == 8
+    assert [problem.code for problem in plan.problems] == ["chunk-missing"]
+    assert files(site.images) == names
+    session = site.restore(point)
+    assert (session.result, session.restored_ref) == (SessionResult.WARNING, plan.target_name)
+
+
+@pytest.mark.slow
+def test_a_plan_tells_each_thing_in_the_way(site: Site, point: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFolderTarget, "free_bytes", lambda target: MIB)
+    plan = _planned(site, point)
+    assert (plan.expected, [problem.code for problem in plan.problems]) == (
+        SessionResult.FAILED,
+        ["target-full"],
+    )
+    plan = _planned(site, point, keep_original=True, new_name="old")
+    assert [problem.code for problem in plan.problems] == ["target-exists"]
+    assert [disk.disk_key for disk in plan.disks] == ["disk0", "data"], "the disks are looked at all the same"
+    site.images.rename(site.folder / "away")
+    plan = _planned(site, point)
+    assert [problem.code for problem in plan.problems] == ["host"]
+    assert all(problem.hint for problem in plan.problems)
+    with pytest.raises(NotFound):
+        _planned(site, UUID(int=5))
+
+
+@pytest.mark.slow
+def test_a_plan_of_a_point_that_was_found_damaged_says_so(site: Site, point: UUID) -> None:
+    _damage(site)
+    repository_id = site.points("web")[0].repository_id
+    maintenance.verify(
+        site.engine,
+        repository_id,
+        lambda phase, done, total: None,
+        lambda: False,
+        read_data=True,
+        quarantine=False,
+    )
+    plan = _planned(site, point)
+    assert not plan.ok
+    assert [problem.code for problem in plan.problems] == ["data-corrupt"]
+    assert plan.data_verified

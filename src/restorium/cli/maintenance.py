@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from restorium.cli.client import Client, error_of
+from restorium.cli.client import Client
 from restorium.cli.command import server_command
+from restorium.cli.follow import follow_lines
 from restorium.cli.output import FAILED, Output, field, moment
 from restorium.cli.sizes import format_size
-
-_COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    TextColumn("{task.percentage:>3.0f} %"),
-    TimeElapsedColumn(),
-)
 
 _Repository = Annotated[str, typer.Argument(help="Name of the repository.")]
 
@@ -98,26 +90,9 @@ def stats(client: Client, output: Output, repository: _Repository) -> None:
 def _follow(
     client: Client, output: Output, method: str, name: str, what: str, body: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Draw the work's progress to its end; gives its result. Raises the error that it ended with."""
+    """Follow work on a repository to its end; gives its result. Raises the error that it ended with."""
     repository = client.named("/repositories", name)
-    path = f"/repositories/{repository['id']}/{what}"
-    with (
-        Progress(*_COLUMNS, console=output.live) as drawn,
-        closing(client.lines(method, path, body)) as lines,
-    ):
-        bar = drawn.add_task(what, total=None)
-        for line in lines:
-            if "error" in line:
-                raise error_of(line["error"])
-            if "result" in line:
-                result: dict[str, Any] = line["result"]
-                return result
-            drawn.update(
-                bar, description=f"{what}: {line['phase']}", total=line["total"], completed=line["done"]
-            )
-    raise error_of(
-        {"code": "server-unreachable", "message": "the server's answer broke off", "hint": "Ask again."}
-    )
+    return follow_lines(client, output, method, f"/repositories/{repository['id']}/{what}", what, body)
 
 
 def _size(name: str) -> Any:

@@ -9,8 +9,8 @@ import typer
 
 from restorium.cli.client import Client
 from restorium.cli.command import server_command
-from restorium.cli.follow import Follow, end_with, follow_restore
-from restorium.cli.output import Output, field, moment
+from restorium.cli.follow import Follow, end_with, follow_lines, follow_restore
+from restorium.cli.output import FAILED, Output, field, moment
 from restorium.cli.sizes import format_size
 from restorium.vocabulary.ids import parse_guid
 
@@ -55,6 +55,10 @@ def restore(
     ] = None,
     power_on: Annotated[bool, typer.Option("--power-on", help="Start the VM afterwards.")] = False,
     follow: Follow = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only tell what it would do. Ends with 1 if something is in the way."),
+    ] = False,
 ) -> None:
     """Restore a VM, over the original unless told otherwise."""
     body = {
@@ -64,11 +68,37 @@ def restore(
         "new_name": name,
         "power_on": power_on,
     }
+    if dry_run:
+        _dry_run(client, output, body)
+        return
     session = client.post("/restores", body, headers={"Idempotency-Key": str(uuid4())})
     if follow:
         end_with(output, follow_restore(client, output, session["id"]))
     else:
         output.result(session, f"started restore session {session['id']}")
+
+
+def _dry_run(client: Client, output: Output, body: dict[str, Any]) -> None:
+    plan = follow_lines(client, output, "POST", "/restores/plan", "dry run", body)
+    output.result(plan, _describe_plan(plan))
+    if not plan["ok"]:
+        raise typer.Exit(FAILED)
+
+
+def _describe_plan(plan: dict[str, Any]) -> str:
+    place = "over the original" if plan["target_name"] is None else f"as {plan['target_name']}"
+    free = "" if plan["free_bytes"] is None else f", {format_size(plan['free_bytes'])} free"
+    lines = [
+        f"{plan['vm_name']} would be restored {place} on {plan['host_name']}, expected result {plan['expected']}",
+        f"writes     {format_size(plan['needed_bytes'])}{free}",
+    ]
+    for disk in plan["disks"]:
+        there = "all there" if disk["problem"] is None else f"lost: {disk['problem']['message']}"
+        data = f"{format_size(disk['data_bytes'])} of data in {format_size(disk['size'])}"
+        lines.append(f"disk       {disk['disk_key']}: {data}, {there}")
+    for problem in plan["problems"]:
+        lines += [f"problem    {problem['message']} ({problem['code']})", f"remedy     {problem['hint']}"]
+    return "\n".join(lines)
 
 
 def sessions(

@@ -30,21 +30,27 @@ def start(engine: Engine, spec: RestoreSpec, caller: Caller, *, idempotency_key:
     the restore point or the host, InvalidInput for a new name without keep_original, Conflict for a key used
     otherwise.
     """
+    with engine.database.write() as connection:
+        point = asked_for(connection, spec)
+        session = restore_sessions.create(
+            connection, point=point, spec=spec, caller=caller, idempotency_key=idempotency_key
+        )
+    return _sessions.begin(engine, session)
+
+
+def asked_for(connection: Connection, spec: RestoreSpec) -> Row:
+    """The restore point, if what is asked for makes sense. Raises as ``start`` does."""
     if spec.new_name is not None and not spec.keep_original:
         raise InvalidInput(
             f"a VM restored over the original cannot be named {spec.new_name!r}",
             hint="Keep the original to restore beside it under a new name.",
         )
-    with engine.database.write() as connection:
-        point = points.vm_listing.one(connection, spec.vm_restore_point_id, Visibility.everything())
-        if point is None:
-            raise NotFound(f"there is no restore point {spec.vm_restore_point_id}")
-        if spec.host_id is not None:
-            hosts.get(connection, spec.host_id)
-        session = restore_sessions.create(
-            connection, point=point, spec=spec, caller=caller, idempotency_key=idempotency_key
-        )
-    return _sessions.begin(engine, session)
+    point = points.vm_listing.one(connection, spec.vm_restore_point_id, Visibility.everything())
+    if point is None:
+        raise NotFound(f"there is no restore point {spec.vm_restore_point_id}")
+    if spec.host_id is not None:
+        hosts.get(connection, spec.host_id)
+    return point
 
 
 def cancel(engine: Engine, session_id: UUID) -> None:

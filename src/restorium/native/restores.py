@@ -1,4 +1,4 @@
-"""Restores: asking for one, watching it, stopping it."""
+"""Restores: planning one, asking for one, watching it, stopping it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import msgspec
 from restorium.catalog import points, restore_sessions
 from restorium.catalog.visibility import WHOLE_HOST, may_see
 from restorium.flows import restore as flows
+from restorium.flows import restore_plan
 from restorium.native.exchange import Items, show
+from restorium.native.lines import Lines
 from restorium.native.operation import Call, Operation
 from restorium.native.reasons import Event, Reason, reason_of
 from restorium.native.roles import EVERYONE, RESTORERS
@@ -80,15 +82,19 @@ class RestoreSession(RestoreSummary, kw_only=True):
 
 
 def _start(call: Call) -> RestoreSession:
+    spec = _spec(call)
+    key = call.request.headers.get("Idempotency-Key")
+    return _shown(call, flows.start(call.engine, spec, call.caller, idempotency_key=key))
+
+
+def _plan(call: Call) -> Lines:
+    spec = _spec(call)
+    return Lines(lambda progress, left: restore_plan.plan(call.engine, spec, progress, left))
+
+
+def _spec(call: Call) -> RestoreSpec:
+    """What the body asks for, if the caller may have it. Raises NotFound, AccessDenied, InvalidInput."""
     new: NewRestore = call.body
-    with call.engine.database.read() as connection:
-        if points.vm_listing.one(connection, new.restore_point_id, call.visible) is None:
-            raise NotFound(f"there is no restore point {new.restore_point_id}")
-        if new.host_id is not None and not may_see(connection, call.visible, new.host_id, WHOLE_HOST):
-            raise AccessDenied(
-                f"{call.caller.account} may not restore to the host {new.host_id}",
-                hint="Ask a Portal Administrator for a restore scope of the whole host.",
-            )
     spec = RestoreSpec(
         new.restore_point_id,
         power_on=new.power_on,
@@ -97,8 +103,16 @@ def _start(call: Call) -> RestoreSession:
         new_name=new.new_name,
         host_id=new.host_id,
     )
-    key = call.request.headers.get("Idempotency-Key")
-    return _shown(call, flows.start(call.engine, spec, call.caller, idempotency_key=key))
+    with call.engine.database.read() as connection:
+        if points.vm_listing.one(connection, new.restore_point_id, call.visible) is None:
+            raise NotFound(f"there is no restore point {new.restore_point_id}")
+        if new.host_id is not None and not may_see(connection, call.visible, new.host_id, WHOLE_HOST):
+            raise AccessDenied(
+                f"{call.caller.account} may not restore to the host {new.host_id}",
+                hint="Ask a Portal Administrator for a restore scope of the whole host.",
+            )
+        flows.asked_for(connection, spec)
+    return spec
 
 
 def _list(call: Call) -> Items[RestoreSummary]:
@@ -142,6 +156,7 @@ def _shown(call: Call, session_id: UUID) -> RestoreSession:
 
 OPERATIONS = (
     Operation("POST", "/restores", _start, RESTORERS, body=NewRestore, status=202),
+    Operation("POST", "/restores/plan", _plan, RESTORERS, body=NewRestore),
     Operation("GET", "/restore-sessions", _list, EVERYONE, query=("limit",)),
     Operation("GET", "/restore-sessions/{id}", _get, EVERYONE),
     Operation("POST", "/restore-sessions/{id}/cancel", _cancel, RESTORERS, status=202),
