@@ -22,6 +22,7 @@ def main() -> int:
     length.add_argument("--short", action="store_true", help="a few cases of each (the default)")
     parser.add_argument("--cases", type=int, help="so many cases of each instead")
     parser.add_argument("--seed", type=int, default=1, help="of the first case; the others follow")
+    parser.add_argument("--minutes", type=float, help="so long each case of a trial that can last")
     parser.add_argument("--out", type=Path, help="a file for the result as JSON")
     parser.add_argument("--work", type=Path, help="the folder to work in")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TRIALS)}; else all")
@@ -35,6 +36,8 @@ def main() -> int:
     failed = False
     for name in arguments.names or TRIALS:
         trial = TRIALS[name]
+        if arguments.minutes is not None:
+            trial = trial.of_minutes(arguments.minutes)
         cases = arguments.cases or (trial.long if arguments.long else trial.short)
         print(f"{name} ({trial.rows}): {cases} cases from seed {arguments.seed}. {trial.bar}", flush=True)
         outcome = run(trial, seed=arguments.seed, cases=cases, work=arguments.work, tell=_tell)

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 Tell = Callable[[str], None]
@@ -18,7 +18,7 @@ class Trial:
 
     rows: of the list of trials. bar: what must hold. case: runs one in an empty folder, from its seed; gives what it
     counted, and raises if something does not hold. short, long: how many cases each form has. judge: says what is wrong
-    with the sums of all cases, for what only many can show.
+    with the sums of all cases, for what only many can show. lasting: a case of so many minutes.
     """
 
     name: str
@@ -28,6 +28,14 @@ class Trial:
     short: int
     long: int
     judge: Callable[[Counter[str]], str | None] = lambda counts: None
+    lasting: Callable[[Path, int, float], Counter[str]] | None = None
+
+    def of_minutes(self, minutes: float) -> Trial:
+        """The same trial with cases of so many minutes, if it has cases that can last as long as one likes."""
+        lasting = self.lasting
+        if lasting is None:
+            return self
+        return replace(self, case=lambda folder, seed: lasting(folder, seed, minutes))
 
 
 @dataclass(slots=True)

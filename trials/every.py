@@ -10,6 +10,7 @@ from trials import (
     crash_points,
     drills,
     interleavings,
+    restarts,
     storage_faults,
 )
 
@@ -24,5 +25,6 @@ TRIALS = {
         changed_lists,
         cancels,
         drills,
+        restarts,
     )
 }

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from restorium.catalog import repositories
-from restorium.catalog.tables import evidence
+from restorium.catalog.tables import evidence, restore_rates
 from restorium.disks.raw import RawReader
 from restorium.flows import jobs, maintenance, restore_plan
 from restorium.hosts.image_folder.target import ImageFolderTarget
@@ -176,6 +176,11 @@ def test_a_plan_tells_the_disks_that_would_be_left_out_and_where(site: Site, poi
     assert files(site.images) == names
     session = site.restore(point)
     assert (session.result, session.restored_ref) == (SessionResult.WARNING, plan.target_name)
+    assert plan.estimated_seconds is None, "nothing was measured yet"
+    with site.database.write() as connection:
+        connection.execute(sa.update(restore_rates).values(copy_rate=MIB, verify_rate=2 * MIB))
+    estimated = _planned(site, point).estimated_seconds
+    assert estimated == pytest.approx(1.5 * plan.needed_bytes / MIB)
 
 
 @pytest.mark.slow

@@ -70,6 +70,20 @@ def serve(
     )
 
 
+@app.command("worker")
+def worker(
+    data: Annotated[Path | None, typer.Option(help="Folder for what the worker keeps.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+) -> None:
+    """Share a server's work on its PostgreSQL database, without answering requests."""
+    from restorium.settings import Settings
+
+    settings = Settings.load(config, **({} if data is None else {"data": data}))
+    from restorium.cli.work import work
+
+    work(settings, ready=lambda worker_id: typer.echo(f"working as {worker_id}"))
+
+
 @app.command("demo")
 def demo(
     data: Annotated[Path | None, typer.Option(help="Folder to work in; a new one by default.")] = None,

@@ -88,9 +88,11 @@ def _dry_run(client: Client, output: Output, body: dict[str, Any]) -> None:
 def _describe_plan(plan: dict[str, Any]) -> str:
     place = "over the original" if plan["target_name"] is None else f"as {plan['target_name']}"
     free = "" if plan["free_bytes"] is None else f", {format_size(plan['free_bytes'])} free"
+    seconds = plan["estimated_seconds"]
+    time = "" if seconds is None else f", in about {round(seconds)} s"
     lines = [
         f"{plan['vm_name']} would be restored {place} on {plan['host_name']}, expected result {plan['expected']}",
-        f"writes     {format_size(plan['needed_bytes'])}{free}",
+        f"writes     {format_size(plan['needed_bytes'])}{free}{time}",
     ]
     for disk in plan["disks"]:
         there = "all there" if disk["problem"] is None else f"lost: {disk['problem']['message']}"

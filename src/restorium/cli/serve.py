@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from types import FrameType
 
 import structlog
 import uvicorn
@@ -23,6 +21,7 @@ from restorium.cli.certificate import ensure_certificate
 from restorium.cli.data_folder import DataFolder, RunningServer, write_private
 from restorium.cli.listener import Address, bind
 from restorium.cli.logs import configure_logs
+from restorium.cli.stopping import stopped_by_signals
 from restorium.em import app as em
 from restorium.flows import audit, evidence
 from restorium.flows.audit import Act
@@ -35,7 +34,6 @@ from restorium.vocabulary.roles import Role
 from restorium.web import app as web
 
 ADMINISTRATOR = "administrator"
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _GRACE_SECONDS = 5
 _PASSWORD_BYTES = 18
 
@@ -54,8 +52,7 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
     folder = DataFolder(settings.data)
     address = Address.parse(settings.http.listen)
     with ExitStack() as stack:
-        for stop_signal in _STOP_SIGNALS:
-            signal.signal(stop_signal, _leave)
+        ignore_signals = stack.enter_context(stopped_by_signals())
         stack.enter_context(folder.locked())
         listener = stack.enter_context(bind(address))
         certificate, key = _certificate(settings, folder, address.host, clock)
@@ -70,8 +67,7 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
         stack.callback(engine.stop)
         engine.start()
         evidence.ensure_key(engine)
-        for stop_signal in _STOP_SIGNALS:
-            stack.callback(signal.signal, stop_signal, signal.SIG_IGN)
+        stack.callback(ignore_signals)
         running = RunningServer(address.local_url, os.getpid(), certificate.resolve())
 
         @asynccontextmanager
@@ -120,10 +116,6 @@ def _run(app: Starlette, engine: Engine, listener: socket.socket, certificate: P
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     _Server(config, engine).run(sockets=[listener])
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def _certificate(settings: Settings, folder: DataFolder, host: str, clock: Clock) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from restorium.catalog import hosts
+from restorium.catalog import hosts, rates
 from restorium.flows import preflight, restore, restored_name
 from restorium.flows.control import Control
 from restorium.flows.engine import Engine
@@ -56,8 +56,9 @@ class RestorePlan:
     """``ok``: the restore would end with Success; ``expected``: how it would end, Warning if it left disks out.
 
     target_name: of the VM that would be made; null over the original. needed_bytes, free_bytes: what would be written
-    and the room for it, null where the host cannot tell. data_verified: whether the last verification of the repository
-    read the point's data. A point in which it found something damaged is a problem until the next one.
+    and the room for it, null where the host cannot tell. estimated_seconds: by the rates of earlier restores, null
+    without any. data_verified: whether the last verification of the repository read the point's data. A point in which
+    it found something damaged is a problem until the next one.
     """
 
     ok: bool
@@ -68,6 +69,7 @@ class RestorePlan:
     target_name: str | None
     needed_bytes: int
     free_bytes: int | None
+    estimated_seconds: float | None
     data_verified: bool
     disks: Sequence[DiskPlan]
     problems: Sequence[Problem]
@@ -128,6 +130,10 @@ class _Planning:
         lost = [error for error in found.lost.values() if error not in fatal]
         expected = SessionResult.FAILED if fatal else SessionResult.WARNING if lost else SessionResult.SUCCESS
         problems = [*fatal, *lost, *([] if known is None else [known])]
+        with self._engine.database.read() as connection:
+            estimated = rates.estimate(
+                connection, self._point.repository_id, self._host_row.id, found.needed_bytes
+            )
         return RestorePlan(
             ok=not problems,
             expected=expected,
@@ -137,6 +143,7 @@ class _Planning:
             target_name=name,
             needed_bytes=found.needed_bytes,
             free_bytes=found.free_bytes,
+            estimated_seconds=estimated,
             data_verified=bool(self._point.verified_data),
             disks=[_disk(each) for each in found.disks],
             problems=[_problem(error) for error in problems],
