@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from restorium.catalog.database import Database
+from restorium.catalog.tables import restore_samples
 from restorium.cli.client import Client, connect
 from restorium.cli.demo.server import DemoServer, start_server
+from restorium.vocabulary.clock import SystemClock
+from restorium.vocabulary.sessions import RestorePhase
 from tests.support.browser import Visitor, chromium, visitor
-from tests.support.live import back_up
+from tests.support.live import back_up, lived_in
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
@@ -103,6 +112,7 @@ def _point(server: DemoServer, vm: str = "web") -> str:
 def _begin_restore(page: Page, name: str) -> None:
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Restore…").click()
+    expect(page.locator("#plan .chip")).to_contain_text("Nothing is in the way", timeout=20_000)
     page.get_by_role("button", name="Restore now").click()
     page.wait_for_url("**/sessions/*")
 
@@ -156,6 +166,28 @@ def test_restore_is_cancelled(seen: Visitor, server: DemoServer) -> None:
     assert not list(server.folder.path.parent.glob("images/*cancelled*"))
 
 
+def test_dry_run_tells_what_is_in_the_way_before_anything_is_restored(
+    seen: Visitor, server: DemoServer
+) -> None:
+    page = seen.page
+    with connect(server.connection) as client:
+        before = client.items("/restore-sessions")
+        seen.open(_point(server, _HOSTILE))
+        page.get_by_label("Name").fill("no/name")
+        page.get_by_role("button", name="Restore…").click()
+        expect(page.locator("#plan .bad").first).to_be_visible(timeout=20_000)
+        expect(page.locator("#live")).to_have_text("")
+        assert [each["id"] for each in client.items("/restore-sessions")] == [each["id"] for each in before]
+
+
+def test_vm_is_restored_to_another_host(seen: Visitor, server: DemoServer) -> None:
+    seen.open(_point(server, _HOSTILE))
+    seen.page.get_by_label("Host").select_option("sandbox")
+    _begin_restore(seen.page, "moved")
+    expect(seen.page.locator("#state .chip")).to_contain_text("Success", timeout=60_000)
+    assert (server.folder.path.parent / "sandbox" / "moved.vm.toml").exists()
+
+
 def test_job_is_started(seen: Visitor) -> None:
     seen.open("/jobs")
     seen.page.get_by_role("button", name="Start nightly").click()
@@ -180,6 +212,66 @@ def test_drill_is_run_and_its_checks_trend_and_report_are_shown(seen: Visitor, s
     expect(page.locator("#evidence .chip")).to_contain_text("Signature verified")
     seen.open("/drills")
     expect(page.get_by_role("img", name="The longest recovery of each run of weekly")).to_be_visible()
+
+
+def test_chart_of_speed_grows_while_it_is_watched(seen: Visitor, server: DemoServer) -> None:
+    with connect(server.connection) as client:
+        point = client.items("/restore-points", vm=_HOSTILE)[0]["id"]
+        asked = {"restore_point_id": point, "keep_original": True, "new_name": "charted"}
+        session = client.post("/restores", asked)["id"]
+        wait_until(lambda: client.get(f"/restore-sessions/{session}")["state"] == "Stopped", timeout=60)
+    _measure(server, session, 1, 2, 3)
+    seen.open(f"/sessions/{session}")
+    line = seen.page.locator("#speed path.line")
+    expect(line).to_be_visible()
+    drawn = (line.get_attribute("d") or "").count("L")
+    _measure(server, session, 4, 5)
+    seen.page.reload()
+    assert (line.get_attribute("d") or "").count("L") == drawn + 2
+
+
+def _measure(server: DemoServer, session: str, *seconds: int) -> None:
+    """As if the restore had been measured so many seconds from now, further on each time."""
+    database, begun = Database.open(f"sqlite:///{server.folder.database}", SystemClock()), datetime.now(UTC)
+    samples = [
+        {
+            "session_id": UUID(session),
+            "at": begun + timedelta(seconds=each),
+            "phase": RestorePhase.COPYING,
+            "copied_bytes": (1 << 30) + each * each * _MIB,
+            "verified_bytes": 1 << 30,
+        }
+        for each in seconds
+    ]
+    with closing(database), database.write() as connection:
+        connection.execute(sa.insert(restore_samples), samples)
+
+
+def test_lost_server_is_told_and_what_happened_meanwhile_is_caught_up(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with lived_in(tmp_path) as server, visitor(browser, server) as seen:
+        seen.log_on()
+        seen.open("/sessions")
+        live = seen.page.locator("#live")
+        expect(live).to_have_text("Live", timeout=20_000)
+        server.stop()
+        expect(live).to_have_text("Not live: connecting again", timeout=20_000)
+        again = start_server(server.folder.path, server.log, port=urlsplit(server.url).port or 0)
+        try:
+            with connect(again.connection) as client:
+                point = client.items("/restore-points")[0]["id"]
+                asked = {"restore_point_id": point, "keep_original": True, "new_name": "meanwhile"}
+                begun = client.post("/restores", asked)["id"]
+                wait_until(lambda: client.get(f"/restore-sessions/{begun}")["state"] == "Stopped", timeout=60)
+            expect(live).to_have_text("Live", timeout=20_000)
+            expect(seen.page.locator(f"#s-{begun}")).to_contain_text("Success", timeout=20_000)
+            other = seen.context.new_page()
+            other.goto(server.url)
+            other.get_by_role("button", name="Log off").click()
+            expect(live).to_have_text("Not live: log on again", timeout=30_000)
+        finally:
+            again.stop()
 
 
 def test_list_of_restores_shows_a_new_one_by_itself(seen: Visitor, server: DemoServer) -> None:

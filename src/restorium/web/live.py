@@ -1,4 +1,5 @@
-"""What a page follows: parts of it as server-sent events, made anew when a restore session has changed.
+"""What a page follows: parts of it as server-sent events, made anew when a restore session has changed or a dry run
+goes on.
 
 ``parts`` brings the parts, whose ids say what they take the place of; ``end`` says that nothing will change any more,
 ``left`` that nobody is logged on any more. The id of an event is the place to go on from.
@@ -8,22 +9,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import Any
 
+import msgspec
 from anyio import to_thread
 from starlette.responses import StreamingResponse
 
 from restorium.catalog import logons
 from restorium.catalog.changes import Place
 from restorium.catalog.listing import Row, Visibility
+from restorium.native.errors import shown
 from restorium.native.exchange import show
+from restorium.native.lines import Lines
 from restorium.native.restores import RestoreSummary
-from restorium.vocabulary.errors import NotFound
+from restorium.vocabulary.errors import NotFound, RestoriumError
 from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.sessions import SessionState
-from restorium.web.pages import sessions
-from restorium.web.visit import Page, Visit
+from restorium.web.pages import points, sessions
+from restorium.web.visit import Form, Page, Visit
 
 _QUIET = ": nothing new\n\n"
+_END = "event: end\ndata: nothing changes any more\n\n"
+_HEADERS = {"X-Accel-Buffering": "no"}
 
 Parts = Callable[[Row], str]
 
@@ -49,11 +56,34 @@ def _one(visit: Visit) -> StreamingResponse:
     return _streamed(visit, parts, only=str(session_id))
 
 
+def _plan(visit: Visit) -> StreamingResponse:
+    """What a restore would come to, while it is found out."""
+    try:
+        body = points.as_asked(visit, Form(visit.request.url.query.encode()))
+        lines = visit.api.post("/restores/plan", body)
+    except RestoriumError as error:
+        # A refusal that is no stream would be asked for again and again.
+        refusal = _told(visit, error=shown(error)) + _END
+        return StreamingResponse(iter([refusal]), 200, _HEADERS, "text/event-stream")
+    return StreamingResponse(_planned(visit, lines), 200, _HEADERS, "text/event-stream")
+
+
+async def _planned(visit: Visit, lines: Lines) -> AsyncIterator[str]:
+    async for line in lines.body_iterator:
+        found = msgspec.json.decode(line)
+        told = partial(_told, visit, plan=found.get("result"), error=found.get("error"))
+        yield await to_thread.run_sync(told)
+    yield _END
+
+
+def _told(visit: Visit, *, plan: Any = None, error: Any = None) -> str:
+    return _event("parts", visit.render("plan.html", plan=plan, error=error), None)
+
+
 def _streamed(visit: Visit, parts: Parts, *, only: str | None = None) -> StreamingResponse:
-    headers = {"X-Accel-Buffering": "no"}
     last = visit.request.headers.get("last-event-id") or visit.query.get("last_event_id")
     after = None if not last else visit.engine.feed.place(last)
-    return StreamingResponse(_events(visit, parts, after, only), 200, headers, "text/event-stream")
+    return StreamingResponse(_events(visit, parts, after, only), 200, _HEADERS, "text/event-stream")
 
 
 async def _events(visit: Visit, parts: Parts, after: Place | None, only: str | None) -> AsyncIterator[str]:
@@ -79,7 +109,7 @@ async def _events(visit: Visit, parts: Parts, after: Place | None, only: str | N
                 stopped = stopped or change.row.state is SessionState.STOPPED
             yield _event("parts", "".join(texts), place) if texts else _QUIET
             if only is not None and stopped:
-                yield _event("end", "nothing changes any more", place)
+                yield _END
                 return
     finally:
         await following.aclose()
@@ -98,4 +128,8 @@ def _event(name: str, text: str, place: Place | None) -> str:
     return f"event: {name}\n{told}{data}\n\n"
 
 
-PAGES = (Page("GET", "/live/sessions", _all), Page("GET", "/live/sessions/{id}", _one))
+PAGES = (
+    Page("GET", "/live/sessions", _all),
+    Page("GET", "/live/sessions/{id}", _one),
+    Page("GET", "/live/points/{id}/plan", _plan),
+)

@@ -50,9 +50,18 @@ class DemoServer:
             raise HostError(f"the server ended with exit code {code}", hint=f"See {self.log}.")
 
 
-def start_server(data: Path, log: Path) -> DemoServer:
-    """Start ``restorium serve`` on a free loopback port and wait until it is ready. Raises HostError."""
-    command = [sys.executable, "-m", "restorium", "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
+def start_server(data: Path, log: Path, *, port: int = 0) -> DemoServer:
+    """Start ``restorium serve`` on a loopback port, a free one for 0, and wait until it is ready. Raises HostError."""
+    command = [
+        sys.executable,
+        "-m",
+        "restorium",
+        "serve",
+        "--data",
+        str(data),
+        "--listen",
+        f"127.0.0.1:{port}",
+    ]
     write_private(log, "")
     with log.open("a") as errors:
         process = subprocess.Popen(  # noqa: S603  our own arguments
