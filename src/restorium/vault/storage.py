@@ -91,6 +91,12 @@ class Storage:
         StorageUnavailable.
         """
         parts = urlsplit(url)
+        if "@" in parts.netloc or (parts.scheme != "file" and (parts.query or parts.fragment)):
+            # Not even told back: it would hold a secret, and URLs are shown to all who may see repositories.
+            raise InvalidInput(
+                "the URL of a repository holds no credentials and no parameters",
+                hint="Set AWS_*, GOOGLE_* or AZURE_* in the server's environment, and write s3://BUCKET/PREFIX.",
+            )
         try:
             if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
                 folder = Path(unquote(parts.path))
