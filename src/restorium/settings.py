@@ -57,6 +57,23 @@ class EmSettings(_Section):
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
 
 
+class WebhookSettings(_Section):
+    """What the server tells others of by itself."""
+
+    targets: Literal["public", "network", "any"] = "network"
+    """Where receivers may be: at public addresses; in networks of one's own too, but neither on this machine nor at
+    addresses that a machine alone reaches, such as a cloud's metadata; or anywhere."""
+
+
+class MetricsSettings(_Section):
+    """Who may read ``/metrics``."""
+
+    access: Literal["accounts", "open", "off"] = "accounts"
+    """Accounts with the role Portal User or Portal Administrator, and whoever has the token; anybody; nobody."""
+    token: SecretStr | None = None
+    """What a scraper may send as a bearer token in place of an account."""
+
+
 class VaultSettings(_Section):
     """How hard the data path works."""
 
@@ -87,6 +104,8 @@ class Settings(BaseSettings):
     """Seconds, or an ISO 8601 duration, between two prunes of a repository by the server; 0 for none."""
     http: HttpSettings = Field(default_factory=HttpSettings)
     em: EmSettings = Field(default_factory=EmSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     vault: VaultSettings = Field(default_factory=VaultSettings)
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -366,7 +367,11 @@ def test_audit_log_is_shown_taken_away_and_checked(
     assert command("audit", "verify", str(file), "--head", noted).code == 0
     told = command("audit", "verify", "--data", str(server.folder.path), "--head", noted)  # beside the server
     assert (told.code, "the log is whole" in told.output) == (0, True)
+    guide = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    code = guide.partition("```python\n")[2].partition("```")[0]
+    checked = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
     lines = file.read_text().splitlines(keepends=True)
+    assert checked.stdout.split() == [str(len(lines)), json.loads(lines[-1])["hash"]]
     file.write_text("".join(lines[:3] + lines[4:]))
     broken = command("audit", "verify", str(file))
     assert (broken.code, "entry 4 is missing" in broken.errors) == (1, True)

@@ -105,6 +105,7 @@ def test_reads_are_not_recorded_and_downloads_are(full: Site, client: NativeClie
     assert entry.subject == (str(full.ids["VmRestorePoint"]), "0")
 
 
+@pytest.mark.slow
 def test_refusals_are_recorded(full: Site) -> None:
     user = NativeClient(native.create(full.engine)).log_on("monitor", PASSWORD)
     assert user.post("/hosts", {}).status_code == 403
@@ -116,6 +117,7 @@ def test_refusals_are_recorded(full: Site) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_failed_logons_are_recorded_until_they_are_too_many(full: Site) -> None:
     em = full.anonymous(address="192.0.2.9")
     client = NativeClient(native.create(full.engine), address="192.0.2.9")
@@ -132,6 +134,7 @@ def test_failed_logons_are_recorded_until_they_are_too_many(full: Site) -> None:
     assert "s3cret-typed-here" not in repr(entries)
 
 
+@pytest.mark.slow
 def test_logoffs_are_recorded_without_the_session_s_id(full: Site, client: NativeClient) -> None:
     em = full.client()
     session = em.get("/logonSessions", JSON).json["LogonSessions"][0]["SessionId"]
@@ -147,6 +150,7 @@ def test_logoffs_are_recorded_without_the_session_s_id(full: Site, client: Nativ
     assert HEADER not in repr(_entries(full))
 
 
+@pytest.mark.slow
 def test_entries_are_paged_filtered_and_exported(full: Site, client: NativeClient) -> None:
     for _ in range(3):
         client.delete(f"/hosts/{_NOBODY}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+import ssl
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -103,8 +104,6 @@ def test_no_secret_comes_out(server: DemoServer, secrets: _Secrets, hook: Receiv
 
 
 def _http(server: DemoServer) -> httpx.Client:
-    import ssl
-
     trust = ssl.create_default_context(cafile=server.folder.certificate)
     return httpx.Client(base_url=server.url, verify=trust, timeout=60)
 

@@ -13,12 +13,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from restorium.catalog import tables
 from restorium.catalog.listing import Row
 from restorium.catalog.logons import Logon
 from restorium.catalog.surroundings import now
 from restorium.catalog.tables import logon_sessions, mounts, restore_sessions
 from restorium.vocabulary.errors import NotAuthenticated, NotFound
-from restorium.vocabulary.sessions import RestoreKind, SessionState
+from restorium.vocabulary.sessions import RestoreKind
 
 BROWSE = 0
 """The number of a restore point's browse in the catalog of VMs."""
@@ -89,13 +90,12 @@ def remove(connection: Connection, session_id: UUID) -> bool:
 def to_end(connection: Connection) -> Sequence[Row]:
     """The restore sessions of mounts that are gone, and of those that are asked to stop."""
     has_mount = sa.exists(sa.select(sa.literal(1)).where(mounts.c.session_id == restore_sessions.c.id))
-    return connection.execute(
-        sa.select(restore_sessions).where(
-            restore_sessions.c.job_type == RestoreKind.FILE_LEVEL,
-            restore_sessions.c.state != SessionState.STOPPED,
-            sa.or_(~has_mount, restore_sessions.c.cancel_requested),
-        )
-    ).all()
+    found = sa.select(restore_sessions).where(
+        tables.unfinished(restore_sessions),
+        restore_sessions.c.job_type == RestoreKind.FILE_LEVEL,
+        sa.or_(~has_mount, restore_sessions.c.cancel_requested),
+    )
+    return connection.execute(found).all()
 
 
 def _of(logon: Logon, point_id: UUID) -> sa.ColumnElement[bool]:

@@ -9,14 +9,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import rows
+from restorium.catalog import rows, tables
 from restorium.catalog.listing import Row
 from restorium.catalog.surroundings import now
 from restorium.catalog.tables import session_events
 from restorium.vocabulary.errors import IllegalTransition
 from restorium.vocabulary.sessions import SessionResult, SessionState, predecessors
-
-_UNFINISHED = [state for state in SessionState if state is not SessionState.STOPPED]
 
 
 def move(
@@ -88,7 +86,7 @@ def cancel_requested(connection: Connection, table: sa.Table, kind: str, session
 def unfinished(connection: Connection, table: sa.Table) -> Sequence[Row]:
     """Sessions that are not Stopped, oldest first."""
     return connection.execute(
-        sa.select(table).where(table.c.state.in_(_UNFINISHED)).order_by(table.c.created_at, table.c.id)
+        sa.select(table).where(tables.unfinished(table)).order_by(table.c.created_at, table.c.id)
     ).all()
 
 

@@ -17,6 +17,7 @@ from restorium.vocabulary.sessions import (
     TaskSessionState,
 )
 from restorium.vocabulary.tasks import TaskState
+from restorium.vocabulary.webhooks import DeliveryState
 
 metadata = sa.MetaData(
     naming_convention={
@@ -629,8 +630,60 @@ audit_head = sa.Table(
 )
 """One row: number and hash of the last entry of ``audit_log``, no hash before the first. Who appends holds its lock."""
 
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    _id(),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("events", sa.JSON, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("secret", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)
+"""Who is told of what happens. ``secret`` is sealed with the master key."""
+
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    _id(),
+    _ref("webhook_id", "webhooks", on_delete="CASCADE"),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("state", Ordered(DeliveryState), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_attempt_at", Instant),
+    sa.Column("ended_at", Instant, index=True),
+    sa.Column("status", sa.Integer),
+    sa.Column("problem", sa.Text),
+    sa.Index("ix_webhook_deliveries_next_attempt_at", "next_attempt_at", "id"),
+    sa.Index("ix_webhook_deliveries_state", "state", "webhook_id", "created_at"),
+)
+"""What subscribers are to be told, written in the transaction in which it happened.
+
+Who sends one first moves ``next_attempt_at`` on, so that no other does; it is null once the delivery has ended. status,
+problem: what came of the last attempt.
+"""
+
+
+def unfinished(table: sa.Table) -> sa.ColumnElement[bool]:
+    """True of sessions that are not Stopped: a few among very many, of which there is an index.
+
+    The state is part of the statement's text, or the databases would not know that the index has them all.
+    """
+    stopped = sa.bindparam(None, SessionState.STOPPED, type_=table.c.state.type, literal_execute=True)
+    return table.c.state != stopped
+
+
 for _table in (job_sessions, restore_sessions):
     sa.Index(f"ix_{_table.name}_ended_at", _table.c.ended_at.nulls_first(), _table.c.id)
+    sa.Index(
+        f"ix_{_table.name}_unfinished",
+        _table.c.created_at,
+        _table.c.id,
+        sqlite_where=unfinished(_table),
+        postgresql_where=unfinished(_table),
+    )
 FOLDED = [
     sa.Index(f"ix_{column.table.name}_{column.name}_folded", folded(column), column.table.c.id)
     for column in (

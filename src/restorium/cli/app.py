@@ -21,6 +21,7 @@ from restorium.cli import (
     maintenance,
     repositories,
     restores,
+    webhooks,
 )
 from restorium.cli.output import print_error
 from restorium.vocabulary.errors import RestoriumError
@@ -39,6 +40,7 @@ app.add_typer(jobs.app, name="job")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(drills.app, name="drill")
 app.add_typer(audit.app, name="audit")
+app.add_typer(webhooks.app, name="webhook")
 restores.register(app)
 export.register(app)
 imports.register(app)

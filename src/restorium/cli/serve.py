@@ -14,6 +14,7 @@ import uvicorn
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from restorium.catalog import accounts, servers
 from restorium.catalog.database import Database
@@ -27,6 +28,7 @@ from restorium.flows import audit, evidence
 from restorium.flows.audit import Act
 from restorium.flows.engine import Engine
 from restorium.native import app as native
+from restorium.native import metrics
 from restorium.reference import app as reference
 from restorium.settings import Settings
 from restorium.vocabulary.clock import Clock, SystemClock
@@ -80,15 +82,19 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
         pages = reference.create(
             {"enterprise-manager": lambda: em.describe(engine), "native": native.describe}
         )
+        answered = metrics.Answered()
+        measured = settings.metrics.access != "off"
         # Clients write the address with and without a slash at its end, and follow no redirect.
         faces = [
             Route("/api", enterprise),
             Mount("/api", enterprise),
             Mount("/v1", native.create(engine)),
             Mount("/reference", pages),
+            *([Route("/metrics", metrics.endpoint(engine, answered))] if measured else []),
             Mount("/", web.create(engine)),
         ]
-        _run(Starlette(routes=faces, lifespan=announced), engine, listener, certificate, key)
+        served = metrics.Counting(Starlette(routes=faces, lifespan=announced), answered)
+        _run(served, engine, listener, certificate, key)
         _log.info("stopping")
 
 
@@ -104,7 +110,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _run(app: Starlette, engine: Engine, listener: socket.socket, certificate: Path, key: Path) -> None:
+def _run(app: ASGIApp, engine: Engine, listener: socket.socket, certificate: Path, key: Path) -> None:
     config = uvicorn.Config(
         app,
         ssl_certfile=certificate,

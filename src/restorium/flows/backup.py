@@ -179,5 +179,5 @@ def _stop(connection: Connection, session_id: UUID, outcome: Outcome) -> None:
 
 
 _sessions = SessionFlows(
-    "backup", job_sessions, repository_of=_repository_of, carry_out=_carry_out, stop=_stop
+    "backup", job_sessions, told_as="job", repository_of=_repository_of, carry_out=_carry_out, stop=_stop
 )

@@ -145,7 +145,9 @@ def _stop(connection: Connection, run_id: UUID, outcome: Outcome) -> None:
         )
 
 
-_sessions = SessionFlows("drill", drill_runs, repository_of=_partition_of, carry_out=_carry_out, stop=_stop)
+_sessions = SessionFlows(
+    "drill", drill_runs, told_as="drill", repository_of=_partition_of, carry_out=_carry_out, stop=_stop
+)
 
 
 class _Sandboxes:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import logons, mounts, restore_sessions
 from restorium.catalog.listing import Row
 from restorium.catalog.logons import Logon
-from restorium.flows import evidence
+from restorium.flows import evidence, webhooks
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.guests import guest_of
@@ -99,7 +99,8 @@ def _begin(
     session = restore_sessions.create(
         connection, point=point, spec=RestoreSpec(point.id), caller=caller, kind=RestoreKind.FILE_LEVEL
     )
-    restore_sessions.advance(connection, session.id, SessionState.WORKING)
+    begun = restore_sessions.advance(connection, session.id, SessionState.WORKING)
+    webhooks.tell(engine, connection, "restore", "started", begun)
     restore_sessions.enter_phase(connection, session.id, RestorePhase.MOUNTED)
     restore_sessions.assign(connection, session.id, engine.worker_id)
     return mounts.create(connection, logon, point.id, session.id, number=number)
@@ -134,6 +135,7 @@ def _end(engine: Engine, connection: Connection, session_id: UUID, failure: Step
     level = "info" if failure is None else "error"
     restore_sessions.add_event(connection, session_id, level, told)
     evidence.record(engine, connection, session_id)
+    webhooks.tell(engine, connection, "restore", "stopped", restore_sessions.get(connection, session_id))
 
 
 class _Mounts:

@@ -126,6 +126,7 @@ def _stop(connection: Connection, session_id: UUID, outcome: Outcome) -> None:
 _sessions = SessionFlows(
     "restore",
     restore_sessions,
+    told_as="restore",
     repository_of=_repository_of,
     carry_out=_carry_out,
     stop=_stop,

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from restorium.catalog.listing import Row
-from restorium.flows import durable
+from restorium.flows import durable, webhooks
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import Cancelled, IllegalTransition, RestoriumError
@@ -52,9 +52,9 @@ class SessionFlows:
     """One kind of sessions and their flows.
 
     name: of the flow, for good: flows that an earlier release began are found by it. rows: the catalog's
-    module. repository_of: the repository that a session works on, whose limit its flow obeys. carry_out:
-    does the work in steps. stop: moves a session to Stopped, with what belongs to it. stopped: called after that
-    in the same transaction.
+    module. told_as: what webhooks call them. repository_of: the repository that a session works on, whose limit
+    its flow obeys. carry_out: does the work in steps. stop: moves a session to Stopped, with what belongs to it.
+    stopped: called after that in the same transaction.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class SessionFlows:
         name: str,
         rows: Rows,
         *,
+        told_as: webhooks.Kind,
         repository_of: Callable[[Connection, Row], UUID],
         carry_out: Callable[[Engine, UUID], Outcome],
         stop: Callable[[Connection, UUID, Outcome], None],
@@ -69,6 +70,7 @@ class SessionFlows:
     ) -> None:
         self._name = name
         self._rows = rows
+        self._told_as = told_as
         self._repository_of = repository_of
         self._carry_out = carry_out
         self._stop = stop
@@ -142,9 +144,10 @@ class SessionFlows:
             session = self._rows.get(connection, session_id)
             if session.state is SessionState.STARTING:
                 try:
-                    self._rows.advance(connection, session_id, SessionState.WORKING)
+                    begun = self._rows.advance(connection, session_id, SessionState.WORKING)
                 except IllegalTransition:  # cancelled since it was read
                     return False
+                webhooks.tell(engine, connection, self._told_as, "started", begun)
                 asked = f"The {self._name} asked for by {session.requested_by} began."
                 self._rows.add_event(connection, session_id, "info", asked)
             elif session.state is not SessionState.STOPPED:
@@ -169,6 +172,8 @@ class SessionFlows:
             self._rows.add_event(connection, session_id, "warning", late)
         self._rows.add_event(connection, session_id, *_farewell(self._name, outcome))
         self._stopped(engine, connection, session_id)
+        stopped = self._rows.get(connection, session_id)
+        webhooks.tell(engine, connection, self._told_as, "stopped", stopped)
 
 
 def _farewell(name: str, outcome: Outcome) -> tuple[str, str]:

@@ -32,6 +32,7 @@ from restorium.native import (
     restores,
     tokens,
     vms,
+    webhooks,
 )
 from restorium.native.errors import respond
 from restorium.native.exchange import Endpoint
@@ -53,6 +54,7 @@ OPERATIONS = (
     *drills.OPERATIONS,
     *overview.OPERATIONS,
     *audit.OPERATIONS,
+    *webhooks.OPERATIONS,
 )
 
 

@@ -50,7 +50,7 @@ class DemoServer:
             raise HostError(f"the server ended with exit code {code}", hint=f"See {self.log}.")
 
 
-def start_server(data: Path, log: Path, *, port: int = 0) -> DemoServer:
+def start_server(data: Path, log: Path, config: Path | None = None, *, port: int = 0) -> DemoServer:
     """Start ``restorium serve`` on a loopback port, a free one for 0, and wait until it is ready. Raises HostError."""
     command = [
         sys.executable,
@@ -62,6 +62,8 @@ def start_server(data: Path, log: Path, *, port: int = 0) -> DemoServer:
         "--listen",
         f"127.0.0.1:{port}",
     ]
+    if config is not None:
+        command += ["--config", str(config)]
     write_private(log, "")
     with log.open("a") as errors:
         process = subprocess.Popen(  # noqa: S603  our own arguments
