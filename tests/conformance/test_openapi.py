@@ -130,8 +130,8 @@ def _askable(made: Site, path: str) -> Iterator[str]:
 def test_answers_of_the_native_api_are_as_written(full: Site, of_native: Any) -> None:
     client = NativeClient(native.create(full.engine)).log_on("administrator", PASSWORD)
     for path, methods in of_native["paths"].items():
-        if "get" not in methods:
-            continue
+        if "get" not in methods or "text/event-stream" in str(methods["get"]):
+            continue  # the latter does not end
         for key in full.ids.values() if "{id}" in path else [""]:
             answer = client.get(path.replace("{id}", str(key)).replace("{number}", "0"))
             if answer.headers.get("content-type") == "application/json":

@@ -197,6 +197,19 @@ def test_restored_vm_holds_the_bytes_that_were_backed_up(
     assert "result Success" in shown.output
     assert "administrator" in shown.output
     assert command("sessions", session["id"], "--follow").code == 0
+    chosen = ("sessions", "--state", "stopped", "--vm", "EB", "--since", "1h", "--result", "Success")
+    assert session["id"] in [item["id"] for item in command(*chosen, "--json").json]
+    assert command(*chosen[:-1], "Failed,Warning", "--json").json == []
+    lines = command("sessions", "--csv", "--vm", "web").output.splitlines()
+    assert lines[0].startswith("id,name,kind,vm_name,")
+    assert any(line.startswith(session["id"]) for line in lines)
+    for wrong in (
+        ("--since", "soon"),
+        ("--state", "odd"),
+        ("--follow", "--csv"),
+        (session["id"], "--vm", "a"),
+    ):
+        assert command("sessions", *wrong).code == 2
 
 
 def test_evidence_is_fetched_and_checked_with_the_restored_image(

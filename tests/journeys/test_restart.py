@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ import pytest
 
 from restorium.cli.client import Client, connect
 from restorium.cli.demo.server import DemoServer
+from restorium.cli.follow import follow_restore
+from restorium.cli.output import Output
 from tests.support.live import Starter
 from tests.support.waiting import wait_until
 
@@ -81,3 +87,28 @@ def test_restore_goes_on_after_the_server_was_interrupted(
     assert (found["result"], found["progress"], found["restored_ref"]) == ("Success", 100, "web2")
     assert _digest(tmp_path / "images" / "web2.raw") == _digest(tmp_path / "images" / "web.raw")
     assert [path.name for path in (tmp_path / "images").iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+def test_commands_that_follow_go_on_when_the_server_is_back(start: Starter, tmp_path: Path) -> None:
+    server = start()
+    told = {**os.environ, "RESTORIUM_DATA": str(server.folder.path)}
+    program = [sys.executable, "-m", "restorium", "sessions", "--follow", "--json"]
+    everything = subprocess.Popen(program, env=told, stdout=subprocess.PIPE, text=True)
+    try:
+        with connect(server.connection) as client, ThreadPoolExecutor(1) as pool:
+            session = _begin(client, tmp_path)
+            one = pool.submit(follow_restore, client, Output(as_json=True), session)
+            assert everything.stdout is not None
+            assert json.loads(everything.stdout.readline())["id"] == session
+            _kill_while_copying(server, client, session)
+            again = start()
+            last = one.result(timeout=120)
+            assert (last["id"], last["result"]) == (session, "Success")
+            while json.loads(everything.stdout.readline())["state"] != "Stopped":
+                continue
+            again.stop()
+            assert "graceful shutdown exceeded" not in again.log.read_text(), "a follower held up the stop"
+    finally:
+        everything.kill()
+        everything.wait()

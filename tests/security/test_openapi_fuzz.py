@@ -54,10 +54,12 @@ def test_every_operation_answers_as_documented(face: tuple[str, ASGIApp, dict[st
         if operation.method.upper() == "DELETE" and "okens/current" in operation.path:
             continue  # would end what all others need
         told = document["paths"][operation.path][operation.method.lower()]
+        if "text/event-stream" in told["responses"].get("200", {}).get("content", {}):
+            continue  # which does not end; tests/unit/test_native_restore_events.py has what it answers
         for case in _cases(operation, full):
             _ask(app, prefix, headers, case, document, told)
             tried.append(operation.path)
-    assert len(set(tried)) >= len(document["paths"]) - 1
+    assert len(set(tried)) >= len(document["paths"]) - 3
 
 
 def _cases(operation: Any, full: Site) -> list[Any]:

@@ -15,18 +15,21 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from restorium.catalog.text import folded
+from restorium.catalog.text import fold, folded
 from restorium.catalog.types import Exact, Guid, Instant, Ordered
 from restorium.vocabulary.errors import InvalidFilter
 
-Operator = Literal["==", "!=", "<", "<=", ">", ">="]
+Operator = Literal["==", "!=", "<", "<=", ">", ">=", "contains"]
 Value = str | int | bool | datetime | UUID | None
 _INTEGERS = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """One column against one value of the column's own kind; enumerations also by their name, in any case."""
+    """One column against one value of the column's own kind; enumerations also by their name, in any case.
+
+    A column of text also against a text that it ``contains``.
+    """
 
     column: str
     op: Operator
@@ -88,6 +91,14 @@ def _comparison(column: sa.ColumnElement[Any], part: Compare) -> sa.ColumnElemen
             return compared > value
         case ">=":
             return compared >= value
+        case "contains":
+            return _contains(compared, part)
+
+
+def _contains(compared: sa.ColumnElement[Any], part: Compare) -> sa.ColumnElement[bool]:
+    if not isinstance(part.value, str):
+        raise InvalidFilter(f"{part.column} has no text that could contain {part.value!r}")
+    return compared.contains(fold(part.value), autoescape=True)
 
 
 def _with_nothing(column: sa.ColumnElement[Any], part: Compare) -> sa.ColumnElement[bool]:

@@ -270,9 +270,15 @@ def _from(terms: Sequence[_Term], values: Sequence[Any]) -> sa.ColumnElement[boo
 
 
 def _behind(terms: Sequence[_Term], values: Sequence[Any]) -> sa.ColumnElement[bool]:
-    """True of all rows behind the one with these values."""
+    """True of all rows behind the one with these values.
+
+    What the first column alone must be is said too: SQLite finds no tuple by an index that begins with an expression.
+    """
     compared, bound = _compared(terms, values)
-    return compared < bound if terms[0].descending else compared > bound
+    first, least = compared.clauses[0], bound.clauses[0]
+    if terms[0].descending:
+        return sa.and_(first <= least, compared < bound)
+    return sa.and_(first >= least, compared > bound)
 
 
 def _compared(terms: Sequence[_Term], values: Sequence[Any]) -> tuple[sa.Tuple, sa.Tuple]:

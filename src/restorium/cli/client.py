@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import ssl
-from collections.abc import Generator, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+from httpx_sse import EventSource, ServerSentEvent
 
 from restorium.cli.data_folder import DataFolder
 from restorium.vocabulary.errors import (
@@ -23,6 +25,8 @@ from restorium.vocabulary.errors import (
 )
 
 _TIMEOUT_SECONDS = 60.0
+_AGAIN_SECONDS = 0.5
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,14 @@ class Connection:
 
 
 class Client:
-    """Speaks JSON to ``/v1``. Methods raise the error that the server answered with, or ServerUnreachable."""
+    """Speaks JSON to ``/v1``. Methods raise the error that the server answered with, or ServerUnreachable.
 
-    def __init__(self, http: httpx.Client) -> None:
+    renew: finds the server again, which may have another address now, and logs on anew.
+    """
+
+    def __init__(self, http: httpx.Client, renew: Callable[[], None]) -> None:
         self._http = http
+        self._renew = renew
 
     def get(self, path: str, **query: str | int | None) -> Any:
         given = {name: value for name, value in query.items() if value is not None}
@@ -79,6 +87,47 @@ class Client:
                     yield json.loads(line)
         except httpx.TransportError as error:
             raise ServerUnreachable(f"the server at {self._http.base_url} is gone: {error}") from None
+
+    def events(self, path: str) -> Generator[tuple[str, dict[str, Any]], None, None]:
+        """Server-sent events: their names and data, up to one that is called ``end``.
+
+        A connection that breaks is made again, for as long as a server may take to be started anew, and goes on where
+        it was; so is one whose logon session has ended.
+        """
+        last, heard = "", time.monotonic()
+        while True:
+            try:
+                for event in self._listen(path, last):
+                    last, heard = event.id or last, time.monotonic()
+                    if event.data:  # a comment comes as an event of nothing
+                        yield event.event, event.json()
+                    if event.event == "end":
+                        return
+            except (ServerUnreachable, NotAuthenticated):
+                if not last or time.monotonic() - heard > _PATIENCE_SECONDS:
+                    raise
+                if not self._knows_me():
+                    with suppress(ServerUnreachable):
+                        self._renew()
+            time.sleep(_AGAIN_SECONDS)
+
+    def _listen(self, path: str, last: str) -> Iterator[ServerSentEvent]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        try:
+            with self._http.stream("GET", f"/v1{path}", headers=headers) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _error(answer)
+                yield from EventSource(answer).iter_sse()
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"the server at {self._http.base_url} is gone: {error}") from None
+
+    def _knows_me(self) -> bool:
+        try:
+            self.get("/restore-sessions", limit=1)
+        except (ServerUnreachable, NotAuthenticated):
+            return False
+        return True
 
     def content(
         self, path: str, headers: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None
@@ -119,14 +168,20 @@ def connect(connection: Connection) -> Iterator[Client]:
     folder = DataFolder(connection.data)
     url, trust = _locate(connection, folder)
     with httpx.Client(base_url=url, verify=trust, timeout=_TIMEOUT_SECONDS) as http:
-        client = Client(http)
-        password = _password(connection, folder)
-        logon = client.post("/tokens", {"name": connection.username, "password": password})
-        http.headers["Authorization"] = f"Bearer {logon['token']}"
+
+        def log_on() -> None:
+            http.base_url = _locate(connection, folder)[0]
+            credentials = {"name": connection.username, "password": _password(connection, folder)}
+            token = client.request("POST", "/tokens", json=credentials)["token"]
+            http.headers["Authorization"] = f"Bearer {token}"
+
+        client = Client(http, log_on)
+        log_on()
         try:
             yield client
         finally:
-            with suppress(ServerUnreachable):  # a server that is gone has ended the logon or will
+            # A server that is gone has ended the logon, or will.
+            with suppress(ServerUnreachable, NotAuthenticated):
                 client.delete("/tokens/current")
 
 

@@ -54,6 +54,16 @@ class Output:
         """Where progress is drawn: standard error, so that results can be piped."""
         return Console(stderr=True)
 
+    @property
+    def screen(self) -> Console:
+        """Where results are drawn."""
+        return _console()
+
+    def line(self, item: Item) -> None:
+        """One line of JSON, at once."""
+        sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
     def table(self, items: Sequence[Item], columns: Sequence[Column]) -> None:
         """One row an item; in JSON the items as they are."""
         if self.as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -9,9 +11,19 @@ import typer
 
 from restorium.cli.client import Client
 from restorium.cli.command import server_command
-from restorium.cli.follow import Follow, end_with, follow_lines, follow_restore
+from restorium.cli.follow import (
+    Follow,
+    end_with,
+    follow_lines,
+    follow_restore,
+    follow_restores,
+    rate,
+    time_left,
+)
 from restorium.cli.output import FAILED, Output, field, moment
 from restorium.cli.sizes import format_size
+from restorium.cli.timing import parse_since
+from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.ids import parse_guid
 
 
@@ -109,13 +121,43 @@ def sessions(
     session_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Show one restore session.")
     ] = None,
-    follow: Follow = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Show how far it is until its end; without ID, all as they change."),
+    ] = False,
+    state: Annotated[
+        str | None, typer.Option(help="Only these: Starting, Working, Stopping, Stopped.")
+    ] = None,
+    result: Annotated[str | None, typer.Option(help="Only these: Success, Warning, Failed.")] = None,
+    vm: Annotated[str | None, typer.Option(help="Only VMs with this in their name.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only those asked for since then: a moment, or 90m, 36h, 7d ago.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print all as CSV.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The most to list.")] = 100,
 ) -> None:
     """List the restore sessions, newest first, or show one."""
-    if session_id is None:
+    begun = None if since is None else parse_since(since, datetime.now(UTC)).isoformat()
+    chosen = {"state": state, "result": result, "vm": vm, "since": begun}
+    query = {name: text for name, text in chosen.items() if text is not None}
+    if (session_id is not None or follow) and (query or as_csv):
+        raise InvalidInput(
+            "only a list can be filtered or printed as CSV", hint="Leave out the ID and --follow."
+        )
+    if session_id is not None and follow:
+        end_with(output, follow_restore(client, output, session_id))
+    elif session_id is not None:
+        session = client.get(f"/restore-sessions/{session_id}")
+        output.result(session, _describe(session))
+    elif follow:
+        follow_restores(client, output)
+    elif as_csv:
+        for piece in client.pieces("/restore-sessions", {**query, "format": "csv"}):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
+    else:
         output.table(
-            client.items("/restore-sessions", limit=limit),
+            client.items("/restore-sessions", limit=limit, **query),
             [
                 ("CREATED (UTC)", moment("created_at")),
                 ("VM", field("vm_name")),
@@ -125,11 +167,6 @@ def sessions(
                 ("ID", field("id")),
             ],
         )
-    elif follow:
-        end_with(output, follow_restore(client, output, session_id))
-    else:
-        session = client.get(f"/restore-sessions/{session_id}")
-        output.result(session, _describe(session))
 
 
 def cancel(client: Client, output: Output, session_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
@@ -144,6 +181,11 @@ def _describe(session: dict[str, Any]) -> str:
         f"state      {session['state']} ({session['phase']}), result {session['result']}",
         f"progress   {session['progress']} %, {format_size(session['done_bytes'])}"
         f" of {format_size(session['planned_bytes'])}",
+        *(
+            f"{title:<10} {text}"
+            for title, text in (("speed", rate(session)), ("time left", time_left(session)))
+            if text
+        ),
         f"asked by   {session['requested_by']}, {moment('created_at')(session)} UTC",
     ]
     if session["ended_at"] is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from restorium.cli.output import Item
@@ -17,9 +17,25 @@ _WEEK = (*tuple(Weekday)[1:], Weekday.SUNDAY)
 _EVERY = re.compile(r"(\d{1,4})\s*(h|m)", re.ASCII)
 _HOURS = re.compile(r"(?:(\S+)\s+)?(\d{1,2})-(\d{1,2})", re.ASCII)
 _DURATION = re.compile(r"(\d{1,6})\s*(s|m|h)", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_AGO = re.compile(r"(\d{1,6})\s*(m|h|d)", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _UNITS = {"h": "Hours", "m": "Minutes"}
 _ALWAYS = {day: list(range(24)) for day in Weekday}
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """A moment, UTC unless it says otherwise, or how long ago it was: ``36h``, ``7d``, ``90m``. Raises InvalidInput."""
+    ago = _AGO.fullmatch(text.strip().lower())
+    try:
+        if ago is not None:
+            return now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"{text!r} is no moment",
+            hint="Write 2026-11-24, 2026-11-24T21:15Z, or how long ago: 90m, 36h, 7d.",
+        ) from None
 
 
 def parse_day(text: str) -> Weekday:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import ClassVar
+from datetime import datetime
+from typing import Any, ClassVar
 
 import msgspec
 from starlette.responses import StreamingResponse
@@ -15,7 +13,8 @@ from restorium.catalog.filters import storable
 from restorium.catalog.listing import Row
 from restorium.flows import audit as flows
 from restorium.flows.audit import Content, Wanted
-from restorium.native.exchange import whole
+from restorium.native.exchange import moment, whole
+from restorium.native.exports import csv_lines
 from restorium.native.operation import Call, Operation
 from restorium.native.roles import ADMINISTRATORS
 from restorium.vocabulary.errors import InvalidInput
@@ -87,15 +86,7 @@ def _name(call: Call, parameter: str) -> str | None:
 
 def _moment(call: Call, name: str) -> datetime | None:
     text = call.request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInput(
-            f"{name}={text} is no moment", hint="Write it as in RFC 3339, such as 2026-11-24T21:15:00Z."
-        ) from None
+    return None if text is None else moment(name, text)
 
 
 def _lines(rows: Iterator[Row]) -> Iterator[bytes]:
@@ -105,23 +96,13 @@ def _lines(rows: Iterator[Row]) -> Iterator[bytes]:
 
 def _table(rows: Iterator[Row]) -> Iterator[str]:
     members = Content.__struct_fields__
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*members, "hash"])
-    for row in rows:
+
+    def cells(row: Row) -> list[Any]:
         said = msgspec.json.decode(row.content)
         said["subject"] = " ".join(said["subject"])
-        writer.writerow([*(_cell(said[member]) for member in members), row.hash.hex()])
-        yield text.getvalue()
-        text.seek(0)
-        text.truncate()
-    yield text.getvalue()
+        return [*(said[member] for member in members), row.hash.hex()]
 
-
-def _cell(value: str | int | None) -> str:
-    """What is no formula to a program that opens it as a sheet."""
-    shown = "" if value is None else str(value)
-    return f"'{shown}" if shown.startswith(("=", "+", "-", "@", "\t", "\r")) else shown
+    return csv_lines([*members, "hash"], map(cells, rows))
 
 
 _FORMATS: dict[str, tuple[str, Callable[[Iterator[Row]], Iterator[str] | Iterator[bytes]]]] = {

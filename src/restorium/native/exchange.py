@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -42,6 +43,17 @@ def whole(text: str, least: int, most: int) -> int | None:
     if not (text.isascii() and text.isdecimal()) or len(text) > _MOST_DIGITS:
         return None
     return int(text) if least <= int(text) <= most else None
+
+
+def moment(name: str, text: str) -> datetime:
+    """The moment that a parameter names, UTC unless it says otherwise. Raises InvalidInput."""
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"{name}={text} is no moment", hint="Write it as in RFC 3339, such as 2026-11-24T21:15:00Z."
+        ) from None
 
 
 def decode(content: bytes, kind: type[T]) -> T:

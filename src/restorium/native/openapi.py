@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from starlette.responses import Response
@@ -41,7 +42,7 @@ def write(operations: Sequence[Operation]) -> dict[str, Any]:
     """The document of these operations and of the tokens, which are asked for before anybody is known."""
     given = {operation: get_type_hints(operation.function)["return"] for operation in operations}
     types = [Credentials, Token, Error, *(each.body for each in operations if each.body is not None)]
-    types += [kind for kind in given.values() if kind is not type(None) and not _is_content(kind)]
+    types += [each for kind in given.values() for each in _kinds(kind) if not _is_content(each)]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     shown = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {
@@ -82,20 +83,29 @@ def _operation(operation: Operation, kind: Any, shown: dict[Any, Any]) -> dict[s
     made["x-roles"] = {"": sorted(operation.roles)}
     if operation.body is not None:
         made["requestBody"] = _body(shown[operation.body])
-    if kind is type(None):
-        answers: dict[str, Any] = {str(operation.status): {"description": "Done."}}
-    elif _is_content(kind):
-        content = {"description": "Content.", "content": {"application/octet-stream": {}}}
-        streamed = getattr(kind, "media_types", ())
-        lines: dict[str, Any] = {
-            "description": inspect.getdoc(kind),
-            "content": {each: {} for each in streamed},
-        }
-        answers = {"200": lines} if streamed else {"200": content, "206": content}
-    else:
-        answers = {str(operation.status): _content("", shown[kind])}
-    made["responses"] = _responses(answers)
+    answers: dict[str, Any] = {}
+    for each in _kinds(kind):
+        _add(answers, operation.status, each, shown)
+    made["responses"] = _responses(answers or {str(operation.status): {"description": "Done."}})
     return made
+
+
+def _kinds(kind: Any) -> Sequence[Any]:
+    """What an operation may give: one type, or each of a union with a stream."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return [each for each in kinds if each is not type(None)]
+
+
+def _add(answers: dict[str, Any], status: int, kind: Any, shown: dict[Any, Any]) -> None:
+    """Add to the answers those with something of this type."""
+    if not _is_content(kind):
+        answers[str(status)] = _content("", shown[kind])
+    elif streamed := getattr(kind, "media_types", ()):
+        answer = answers.setdefault(str(status), {"description": inspect.getdoc(kind), "content": {}})
+        answer["content"] |= {each: {} for each in streamed}
+    else:
+        content = {"description": "Content.", "content": {"application/octet-stream": {}}}
+        answers |= {"200": content, "206": content}
 
 
 def _described(method: str, path: str, about: str, query: Iterable[str]) -> dict[str, Any]:

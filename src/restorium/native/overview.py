@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 from sqlalchemy.engine import Connection
 
 from restorium.catalog import job_sessions, jobs, restore_sessions
-from restorium.catalog.listing import AllOf, AnyOf, Compare, Filter, Listing
+from restorium.catalog.listing import AllOf, AnyOf, Compare, Filter, Listing, Row
 from restorium.native.exchange import show
 from restorium.native.jobs import JobSessionSummary
 from restorium.native.operation import Call, Operation
 from restorium.native.reasons import Reason, reason_of
-from restorium.native.restores import RestoreSummary
+from restorium.native.restores import RestoreSummary, summary
 from restorium.native.roles import EVERYONE, MONITORS
 from restorium.vocabulary.sessions import SessionResult, SessionState
 
@@ -34,12 +35,6 @@ class Totals(msgspec.Struct):
     warning: int
     failed: int
     running: int
-
-
-class FailedRestore(RestoreSummary, kw_only=True):
-    """A restore that ended with a Warning or failed."""
-
-    reason: Reason | None
 
 
 class FailedBackup(JobSessionSummary, kw_only=True):
@@ -74,7 +69,7 @@ class Overview(msgspec.Struct):
 
     at: datetime
     running: list[RestoreSummary]
-    troubled: list[FailedRestore]
+    troubled: list[RestoreSummary]
     day: Totals
     week: Totals
     backups: Backups | None
@@ -87,8 +82,8 @@ def _get(call: Call) -> Overview:
         look = _Look(call, connection, restore_sessions.listing, now)
         return Overview(
             at=now,
-            running=look.sessions(_UNFINISHED, RestoreSummary),
-            troubled=look.troubled(RestoreSummary, FailedRestore),
+            running=look.sessions(_UNFINISHED, partial(summary, at=now)),
+            troubled=look.troubled(partial(summary, at=now)),
             day=look.totals(_DAY),
             week=look.totals(_WEEK),
             backups=_backups(call, connection, now) if MONITORS & call.logon.account.roles else None,
@@ -105,12 +100,17 @@ def _backups(call: Call, connection: Connection, now: datetime) -> Backups:
         visible=call.visible,
     )
     return Backups(
-        running=look.sessions(_UNFINISHED, JobSessionSummary),
-        troubled=look.troubled(JobSessionSummary, FailedBackup),
+        running=look.sessions(_UNFINISHED, partial(show, kind=JobSessionSummary)),
+        troubled=look.troubled(partial(_failed_backup, whole=call.visible.account_id is None)),
         day=look.totals(_DAY),
         week=look.totals(_WEEK),
         next_runs=[NextRun(str(job.id), job.name, job.next_run) for job in due],
     )
+
+
+def _failed_backup(row: Row, *, whole: bool) -> FailedBackup:
+    members = msgspec.structs.asdict(show(row, JobSessionSummary))
+    return FailedBackup(**members, reason=reason_of(row) if whole else None)
 
 
 class _Look:
@@ -122,7 +122,7 @@ class _Look:
         self._listing = listing
         self._now = now
 
-    def sessions(self, where: Filter, kind: type[S]) -> list[S]:
+    def sessions(self, where: Filter, form: Callable[[Row], S]) -> list[S]:
         rows = self._listing.page(
             self._connection,
             where=where,
@@ -130,21 +130,10 @@ class _Look:
             limit=_MOST,
             visible=self._call.visible,
         )
-        return [show(row, kind) for row in rows]
+        return [form(row) for row in rows]
 
-    def troubled(self, summary: type[msgspec.Struct], kind: Callable[..., S]) -> list[S]:
-        rows = self._listing.page(
-            self._connection,
-            where=AllOf([_BAD, self._since(_WEEK)]),
-            order=[("created_at", True)],
-            limit=_MOST,
-            visible=self._call.visible,
-        )
-        whole = self._call.visible.account_id is None or self._listing is restore_sessions.listing
-        return [
-            kind(**msgspec.structs.asdict(show(row, summary)), reason=reason_of(row) if whole else None)
-            for row in rows
-        ]
+    def troubled(self, form: Callable[[Row], S]) -> list[S]:
+        return self.sessions(AllOf([_BAD, self._since(_WEEK)]), form)
 
     def totals(self, span: timedelta) -> Totals:
         counts = (

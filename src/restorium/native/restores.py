@@ -6,19 +6,21 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.engine import Connection
 
-from restorium.catalog import points, restore_sessions
+from restorium.catalog import points, rates, restore_sessions
+from restorium.catalog.listing import Row, Visibility
 from restorium.catalog.visibility import WHOLE_HOST, may_see
 from restorium.flows import restore as flows
 from restorium.flows import restore_plan
-from restorium.native.exchange import Items, show
+from restorium.native.exchange import show
 from restorium.native.lines import Lines
 from restorium.native.operation import Call, Operation
 from restorium.native.reasons import Event, Reason, reason_of
 from restorium.native.roles import EVERYONE, RESTORERS
 from restorium.vocabulary.errors import AccessDenied, NotFound
 from restorium.vocabulary.restore import RestoreSpec
-from restorium.vocabulary.sessions import RestorePhase, SessionResult, SessionState
+from restorium.vocabulary.sessions import RestoreKind, RestorePhase, SessionResult, SessionState
 
 
 class NewRestore(msgspec.Struct, forbid_unknown_fields=True):
@@ -35,11 +37,28 @@ class NewRestore(msgspec.Struct, forbid_unknown_fields=True):
     host_id: UUID | None = None
 
 
+class Links(msgspec.Struct, rename={"self_": "self"}):
+    """Where more is to be had and done; null where it is not. ``enterprise_manager`` is the session in that API."""
+
+    self_: str
+    events: str
+    speed: str
+    cancel: str | None
+    evidence: str | None
+    restore_point: str | None
+    enterprise_manager: str
+
+
 class RestoreSummary(msgspec.Struct, kw_only=True):
-    """One restore in a list. ``progress`` is 0 to 100, and 100 only once verified and finalised."""
+    """One restore in a list. ``progress`` is 0 to 100, and 100 only once verified and finalised.
+
+    kind: RestoreVm, or FileLevelRestore for a mount. duration: seconds until its end, or until now. speed: bytes a
+    second that it copies or verifies now. seconds_left: until all is verified; null if nobody can tell.
+    """
 
     id: UUID
     name: str
+    kind: RestoreKind
     vm_name: str
     state: SessionState
     phase: RestorePhase
@@ -49,7 +68,13 @@ class RestoreSummary(msgspec.Struct, kw_only=True):
     done_bytes: int
     created_at: datetime
     ended_at: datetime | None
+    duration: float
+    speed: int | None
+    seconds_left: int | None
     requested_by: str
+    requested_from: str | None
+    reason: Reason | None
+    links: Links
 
 
 class DiskProgress(msgspec.Struct):
@@ -74,11 +99,57 @@ class RestoreSession(RestoreSummary, kw_only=True):
     restore_point_id: UUID | None
     target_host_id: UUID | None
     restored_ref: str | None
-    requested_from: str | None
     cancel_requested: bool
-    reason: Reason | None
     disks: list[DiskProgress]
     events: list[Event]
+
+
+def summary(row: Row, at: datetime) -> RestoreSummary:
+    """A row of restore_sessions.listing as it is at a moment."""
+    return RestoreSummary(
+        id=row.id,
+        name=row.name,
+        kind=row.job_type,
+        vm_name=row.vm_name,
+        state=row.state,
+        phase=row.phase,
+        result=row.result,
+        progress=row.progress,
+        planned_bytes=row.planned_bytes,
+        done_bytes=row.done_bytes,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+        duration=max(0.0, ((row.ended_at or at) - row.created_at).total_seconds()),
+        speed=rates.speed_of(row, at),
+        seconds_left=rates.seconds_left(row, at),
+        requested_by=row.requested_by,
+        requested_from=row.requested_from,
+        reason=reason_of(row),
+        links=_links(row),
+    )
+
+
+def whole(connection: Connection, row: Row, at: datetime, *, after: int = 0) -> tuple[RestoreSession, int]:
+    """All of a session, with its events behind that one, and the last of these, ``after`` if there is none."""
+    events = restore_sessions.events(connection, row.id, after=after)
+    shown = RestoreSession(
+        **msgspec.structs.asdict(summary(row, at)),
+        restore_point_id=row.vm_restore_point_id,
+        target_host_id=row.target_host_id,
+        restored_ref=row.restored_ref,
+        cancel_requested=row.cancel_requested,
+        disks=[show(disk, DiskProgress) for disk in restore_sessions.disks(connection, row.id)],
+        events=[show(event, Event) for event in events],
+    )
+    return shown, events[-1].id if events else after
+
+
+def find(connection: Connection, session_id: UUID, visible: Visibility) -> Row:
+    """A row of restore_sessions.listing. Raises NotFound."""
+    row = restore_sessions.listing.one(connection, session_id, visible)
+    if row is None:
+        raise NotFound(f"there is no restore session {session_id}")
+    return row
 
 
 def _start(call: Call) -> RestoreSession:
@@ -115,14 +186,6 @@ def _spec(call: Call) -> RestoreSpec:
     return spec
 
 
-def _list(call: Call) -> Items[RestoreSummary]:
-    with call.engine.database.read() as connection:
-        rows = restore_sessions.listing.page(
-            connection, order=[("created_at", True)], limit=call.limit, visible=call.visible
-        )
-    return Items([show(row, RestoreSummary) for row in rows])
-
-
 def _get(call: Call) -> RestoreSession:
     return _shown(call, call.id)
 
@@ -135,29 +198,27 @@ def _cancel(call: Call) -> RestoreSession:
 
 def _shown(call: Call, session_id: UUID) -> RestoreSession:
     with call.engine.database.read() as connection:
-        row = restore_sessions.listing.one(connection, session_id, call.visible)
-        if row is None:
-            raise NotFound(f"there is no restore session {session_id}")
-        disks = restore_sessions.disks(connection, session_id)
-        events = restore_sessions.events(connection, session_id)
-    summary = msgspec.structs.asdict(show(row, RestoreSummary))
-    return RestoreSession(
-        **summary,
-        restore_point_id=row.vm_restore_point_id,
-        target_host_id=row.target_host_id,
-        restored_ref=row.restored_ref,
-        requested_from=row.requested_from,
-        cancel_requested=row.cancel_requested,
-        reason=reason_of(row),
-        disks=[show(disk, DiskProgress) for disk in disks],
-        events=[show(event, Event) for event in events],
+        row = find(connection, session_id, call.visible)
+        return whole(connection, row, call.engine.clock.now())[0]
+
+
+def _links(row: Row) -> Links:
+    here, stopped = f"/v1/restore-sessions/{row.id}", row.state is SessionState.STOPPED
+    point_id = row.vm_restore_point_id
+    return Links(
+        self_=here,
+        events=f"{here}/events",
+        speed=f"{here}/speed",
+        cancel=None if stopped else f"{here}/cancel",
+        evidence=f"{here}/evidence" if stopped else None,
+        restore_point=None if point_id is None else f"/v1/restore-points/{point_id}",
+        enterprise_manager=f"/api/restoreSessions/{row.id}?format=Entity",
     )
 
 
 OPERATIONS = (
     Operation("POST", "/restores", _start, RESTORERS, body=NewRestore, status=202),
     Operation("POST", "/restores/plan", _plan, RESTORERS, body=NewRestore),
-    Operation("GET", "/restore-sessions", _list, EVERYONE, query=("limit",)),
     Operation("GET", "/restore-sessions/{id}", _get, EVERYONE),
     Operation("POST", "/restore-sessions/{id}/cancel", _cancel, RESTORERS, status=202),
 )

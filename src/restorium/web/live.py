@@ -19,9 +19,8 @@ from restorium.catalog import logons
 from restorium.catalog.changes import Place
 from restorium.catalog.listing import Row, Visibility
 from restorium.native.errors import shown
-from restorium.native.exchange import show
 from restorium.native.lines import Lines
-from restorium.native.restores import RestoreSummary
+from restorium.native.restores import summary
 from restorium.vocabulary.errors import NotFound, RestoriumError
 from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.sessions import SessionState
@@ -39,7 +38,7 @@ def _all(visit: Visit) -> StreamingResponse:
     """Rows of the lists of restore sessions."""
 
     def row(session: Row) -> str:
-        return visit.render("session_row.html", session=show(session, RestoreSummary))
+        return visit.render("session_row.html", session=summary(session, visit.engine.clock.now()))
 
     return _streamed(visit, row)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
-from restorium.catalog import rates, restore_sessions
-from restorium.catalog.listing import Row
 from restorium.evidence import canonical, check, read_public_keys
 from restorium.native.restores import RestoreSession
 from restorium.vocabulary.errors import NotFound, RestoriumError
@@ -22,7 +19,11 @@ _SESSION = "/restore-sessions/{id}"
 
 
 def _list(visit: Visit) -> Response:
-    return visit.show("sessions.html", sessions=visit.api.get("/restore-sessions").items)
+    """What the native API lists for the same query; a file if it asks for one."""
+    found = visit.api.get("/restore-sessions", dict(visit.query))
+    if isinstance(found, Response):
+        return found
+    return visit.show("sessions.html", sessions=found.items, after=found.next)
 
 
 def _show(visit: Visit) -> Response:
@@ -59,32 +60,17 @@ def parts(visit: Visit, session: RestoreSession) -> dict[str, Any]:
             pass
         except RestoriumError as error:
             doubt = error
-    now = visit.engine.clock.now()
-    with visit.engine.database.read() as connection:
-        row = restore_sessions.get(connection, session.id)
-        speeds = _speeds(rates.samples(connection, session.id))
+    samples = visit.api.get(f"{_SESSION}/speed", id=str(session.id)).samples
+    speeds = [(sample.at.timestamp(), sample.speed) for sample in samples[1:]]
     return {
         "session": session,
         "evidence": evidence,
         "doubt": doubt,
-        "taken": (session.ended_at or now) - session.created_at,
-        "speed": rates.speed_of(row, now),
-        "seconds_left": rates.seconds_left(row, now),
+        "taken": timedelta(seconds=session.duration),
         "chart": chart(speeds),
         "fastest": max((speed for _, speed in speeds), default=0),
         "latest": speeds[-1][1] if speeds else 0,
     }
-
-
-def _speeds(samples: Sequence[Row]) -> list[tuple[float, float]]:
-    """Seconds since 1970, and bytes a second that were copied or verified up to then since the sample before."""
-    found = []
-    for before, after in pairwise(samples):
-        seconds = (after.at - before.at).total_seconds()
-        done = after.copied_bytes + after.verified_bytes - before.copied_bytes - before.verified_bytes
-        if seconds > 0:
-            found.append((after.at.timestamp(), max(0.0, done / seconds)))
-    return found
 
 
 PAGES = (
