@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, expect
 
-from restorium.cli.client import connect
+from restorium.cli.client import Client, connect
 from restorium.cli.demo.machines import make_machine
 from restorium.cli.demo.server import DemoServer, start_server
 from tests.support.browser import chromium, visitor
 from tests.support.live import back_up
+from tests.support.waiting import wait_until
 
 _IMAGES = Path(__file__).parent.parent / "docs" / "images"
 _SOME_WAY = re.compile(r"\d\d+ %")
@@ -38,11 +40,25 @@ def main() -> None:
                 back_up(client, job)
                 machines[0].change()
                 back_up(client, job)
+                _drill(client, folder / "sandbox", vms)
             with chromium() as browser:
                 _IMAGES.mkdir(exist_ok=True)
                 _take(browser, server)
         finally:
             server.stop()
+
+
+def _drill(client: Client, sandbox: Path, vms: list[dict[str, Any]]) -> None:
+    """The plan ``weekly``, which has run three times."""
+    sandbox.mkdir()
+    host = client.post("/hosts", {"name": "sandbox", "kind": "image-folder", "address": str(sandbox)})
+    plan = {"name": "weekly", "sandbox_host_id": host["id"], "objective_seconds": 900, "vms": vms}
+    plan_id = client.post("/drill-plans", plan)["id"]
+    for _ in range(3):
+        run_id = client.post(f"/drill-plans/{plan_id}/run")["id"]
+        wait_until(
+            lambda run_id=run_id: client.get(f"/drill-runs/{run_id}")["state"] == "Stopped", timeout=120
+        )
 
 
 def _take(browser: Browser, server: DemoServer) -> None:
@@ -55,6 +71,8 @@ def _take(browser: Browser, server: DemoServer) -> None:
         page.screenshot(path=_IMAGES / "point.png")
         page.get_by_label("Name").fill("web-copy")
         page.get_by_role("button", name="Restore…").click()
+        page.locator("#plan .chip").wait_for(timeout=30_000)
+        page.screenshot(path=_IMAGES / "restore.png")
         page.get_by_role("button", name="Restore now").click()
         expect(page.locator("#state .number")).to_have_text(_SOME_WAY, timeout=30_000)
         page.screenshot(path=_IMAGES / "session-live.png")
@@ -66,6 +84,8 @@ def _take(browser: Browser, server: DemoServer) -> None:
         page.screenshot(path=_IMAGES / "overview.png")
         seen.open("/sessions")
         page.screenshot(path=_IMAGES / "sessions.png")
+        seen.open("/drills")
+        page.screenshot(path=_IMAGES / "drills.png")
     with visitor(browser, server, width=360, height=740, dark=True) as seen:
         seen.log_on()
         seen.page.goto(address)

@@ -188,6 +188,35 @@ def test_vm_is_restored_to_another_host(seen: Visitor, server: DemoServer) -> No
     assert (server.folder.path.parent / "sandbox" / "moved.vm.toml").exists()
 
 
+def test_restores_are_filtered_paged_and_taken_away(seen: Visitor, server: DemoServer) -> None:
+    page = seen.page
+    with connect(server.connection) as client:
+        point = client.items("/restore-points", vm=_HOSTILE)[0]["id"]
+        for number in range(3):
+            asked = {"restore_point_id": point, "keep_original": True, "new_name": f"listed-{number}"}
+            session = client.post("/restores", asked)["id"]
+            client.post(f"/restore-sessions/{session}/cancel")
+    seen.open("/sessions?limit=2&vm=img")
+    first = page.locator("tbody a").first.get_attribute("href")
+    page.get_by_role("link", name="Older", exact=True).click()
+    expect(page.locator(f"tbody a[href='{first}']")).to_have_count(0)
+    assert page.locator("tbody a").count() > 0
+    page.get_by_role("textbox", name="VM").fill("no such VM")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("main")).to_contain_text("No restore is like that")
+    page.get_by_role("textbox", name="VM").fill("IMG")
+    page.get_by_label("State").select_option("Stopped")
+    page.get_by_label("Since").fill("2000-01-01")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("tbody")).to_contain_text(_HOSTILE)
+    with page.expect_download() as table:
+        page.get_by_role("link", name="CSV").click()
+    assert table.value.suggested_filename == "restores.csv"
+    lines = table.value.path().read_text().splitlines()
+    assert lines[0].startswith("id,name,")
+    assert all("Stopped" in line for line in lines[1:])
+
+
 def test_job_is_started(seen: Visitor) -> None:
     seen.open("/jobs")
     seen.page.get_by_role("button", name="Start nightly").click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
@@ -11,19 +12,34 @@ from starlette.responses import Response
 from restorium.evidence import canonical, check, read_public_keys
 from restorium.native.restores import RestoreSession
 from restorium.vocabulary.errors import NotFound, RestoriumError
-from restorium.vocabulary.sessions import SessionState
+from restorium.vocabulary.sessions import RestoreKind, SessionResult, SessionState
 from restorium.web.charts import chart
 from restorium.web.visit import Page, Visit
 
 _SESSION = "/restore-sessions/{id}"
+_FILTERS = ("vm", "state", "result", "kind", "since")
+_KINDS = {RestoreKind.VM: "Whole VMs", RestoreKind.FILE_LEVEL: "Files"}
 
 
 def _list(visit: Visit) -> Response:
     """What the native API lists for the same query; a file if it asks for one."""
-    found = visit.api.get("/restore-sessions", dict(visit.query))
+    asked = {name: text for name, text in visit.query.items() if text}
+    found = visit.api.get("/restore-sessions", asked)
     if isinstance(found, Response):
+        found.headers["Content-Disposition"] = f'attachment; filename="restores.{asked["format"]}"'
         return found
-    return visit.show("sessions.html", sessions=found.items, after=found.next)
+    chosen = {name: asked[name] for name in _FILTERS if name in asked}
+    return visit.show(
+        "sessions.html",
+        sessions=found.items,
+        chosen=chosen,
+        newest="after" not in asked,
+        query=urlencode(chosen),
+        older=None if found.next is None else urlencode({**chosen, "after": found.next}),
+        states={state: state for state in SessionState},
+        results={result: result for result in SessionResult if result is not SessionResult.NONE},
+        kinds=_KINDS,
+    )
 
 
 def _show(visit: Visit) -> Response:

@@ -32,8 +32,10 @@ function swap(html) {
     const old = document.getElementById(fresh.id);
     if (old) {
       replace(old, fresh);
-    } else if (fresh.dataset.into) {
-      document.getElementById(fresh.dataset.into)?.prepend(fresh);
+    } else {
+      const table = document.getElementById(fresh.dataset.into);
+      if (!table) continue;
+      table.prepend(fresh);
       announcement.textContent = fresh.dataset.announce;
     }
   }
