@@ -34,9 +34,9 @@ FlowFunction = Callable[[str], None]
 
 _APPLICATION = "restorium"
 _QUEUE = "flows"
-_QUEUE_POLL_SECONDS = 0.25
+_QUEUE_POLL_SECONDS = 0.4
 """A look takes 2 ms of processor time, so that an idle server spends under a hundredth of a core on it."""
-_LISTENER_SECONDS = 0.2
+_LISTENER_SECONDS = 0.5
 """Of a listener that has nothing to listen for; a stop waits for it."""
 _CONNECTIONS = 8
 _VERSION = "1"
