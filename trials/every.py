@@ -9,6 +9,7 @@ from trials import (
     changed_lists,
     crash_points,
     drills,
+    followers,
     interleavings,
     restarts,
     storage_faults,
@@ -25,6 +26,7 @@ TRIALS = {
         changed_lists,
         cancels,
         drills,
+        followers,
         restarts,
     )
 }

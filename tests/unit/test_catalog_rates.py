@@ -100,6 +100,22 @@ def test_time_left_is_true_after_the_first_tenth(
     assert rates.seconds_left(restore.row, clock.now()) is None
 
 
+def test_progress_never_falls_when_an_image_is_lost_and_made_anew(
+    database: Database, clock: ManualClock, point: Row
+) -> None:
+    restore = Restore(database, clock, point, copy=10, verify=10)
+    steps, shown = restore.steps(), []
+    for _ in range(20):
+        next(steps)
+        shown.append(restore.row.progress)
+    with database.write() as connection:
+        restore_sessions.restart_disk(connection, restore.id, "a")
+        restore_sessions.enter_phase(connection, restore.id, RestorePhase.COPYING)
+    shown += [restore.row.progress for _ in restore.steps()]
+    assert shown == sorted(shown)
+    assert (shown[0], max(shown[:-1]), restore.row.progress) == (1, 99, 100)
+
+
 def test_speed_is_that_of_now(database: Database, clock: ManualClock, point: Row) -> None:
     restore = Restore(database, clock, point, copy=10, verify=40)
     assert rates.speed_of(restore.row, clock.now()) is None
