@@ -197,10 +197,12 @@ def _everything(
 
 
 def _beginning(answer: httpx.Response) -> str:
+    """What is sent, of a stream of events the first."""
+    endless = answer.headers.get("content-type", "").startswith("text/event-stream")
     content = b""
     for piece in answer.iter_bytes():
         content += piece
-        if len(content) > 4_000_000:
+        if len(content) > 4_000_000 or (endless and b"\n\n" in content):
             break
     return content.decode("utf-8", "replace")
 

@@ -1,8 +1,9 @@
 """What a page follows: parts of it as server-sent events, made anew when a restore session has changed or a dry run
 goes on.
 
-``parts`` brings the parts, whose ids say what they take the place of; ``end`` says that nothing will change any more,
-``left`` that nobody is logged on any more. The id of an event is the place to go on from.
+``parts`` brings the parts, whose ids say what they take the place of; ``place`` brings none, but the place to go on
+from, which is the id of every event; ``end`` says that nothing will change any more, ``left`` that nobody is logged on
+any more.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ async def _events(visit: Visit, parts: Parts, after: Place | None, only: str | N
     visible = Visibility.of(visit.logon.account)
     session_id = None if only is None else parse_guid(only)
     following = visit.engine.feed.follow(visible, after=after, session_id=session_id)
-    place = after
+    place = told = after
     try:
         async for batch in following:
             seen = await to_thread.run_sync(_sees, visit)
@@ -106,7 +107,11 @@ async def _events(visit: Visit, parts: Parts, after: Place | None, only: str | N
                 except NotFound:
                     continue
                 stopped = stopped or change.row.state is SessionState.STOPPED
-            yield _event("parts", "".join(texts), place) if texts else _QUIET
+            if texts:
+                yield _event("parts", "".join(texts), place)
+            else:
+                yield _QUIET if place == told else _event("place", "nothing to show", place)
+            told = place
             if only is not None and stopped:
                 yield _END
                 return

@@ -50,6 +50,9 @@ function follow(last) {
     last = event.lastEventId || last;
     swap(event.data);
   });
+  source.addEventListener("place", (event) => {
+    last = event.lastEventId || last;
+  });
   source.addEventListener("end", () => {
     source.close();
     say("ended", "");
