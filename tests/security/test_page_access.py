@@ -18,6 +18,8 @@ from restorium.web.app import PAGES, create
 from tests.support.clock import ManualClock
 from tests.support.em import PASSWORD, Site, populate, site
 
+pytestmark = pytest.mark.slow
+
 _HOME = "https://127.0.0.1:9398"
 _OWN = {"Origin": _HOME}
 _NOBODY = "00000000-0000-4000-8000-000000000000"

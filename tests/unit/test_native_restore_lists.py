@@ -24,6 +24,8 @@ from tests.support.clock import ManualClock
 from tests.support.native import NativeClient
 from tests.support.restores import Restores
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "a password"
 
 
