@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import drill_vms, protection, rows, servers, sessions
+from restorium.catalog import drill_vms, protection, rows, servers
 from restorium.catalog.drill_plans import plan_of
 from restorium.catalog.listing import Listing, Row, columns_of
-from restorium.catalog.sessions import add_event, events
+from restorium.catalog.sessions import SessionTable, add_event, events
 from restorium.catalog.surroundings import new_id, now
 from restorium.catalog.tables import drill_plans, drill_runs
 from restorium.catalog.tables import drill_vms as vms
@@ -35,7 +34,12 @@ __all__ = [
     "unfinished",
 ]
 
-_KIND = "drill run"
+_sessions = SessionTable(drill_runs, "drill run")
+get = _sessions.get
+assign = _sessions.assign
+request_cancel = _sessions.request_cancel
+cancel_requested = _sessions.cancel_requested
+unfinished = _sessions.unfinished
 
 
 def create(connection: Connection, plan_id: UUID, caller: Caller) -> Row:
@@ -74,11 +78,6 @@ def create(connection: Connection, plan_id: UUID, caller: Caller) -> Row:
     return run
 
 
-def get(connection: Connection, run_id: UUID) -> Row:
-    """Raises NotFound."""
-    return rows.get(connection, drill_runs, _KIND, run_id)
-
-
 def running(connection: Connection, plan_id: UUID) -> Row | None:
     """The plan's unfinished run; None if it does not run."""
     return connection.execute(
@@ -105,27 +104,7 @@ def advance(
     values: dict[str, Any] = {}
     if state is SessionState.STOPPED:
         values = {"reason_code": reason_code, "reason": reason, "hint": hint}
-    return sessions.move(connection, drill_runs, _KIND, run_id, state, result, values)
-
-
-def assign(connection: Connection, run_id: UUID, worker_id: str) -> None:
-    """Note who works on a run that is not Stopped."""
-    sessions.assign(connection, drill_runs, run_id, worker_id)
-
-
-def request_cancel(connection: Connection, run_id: UUID) -> Row:
-    """Raises NotFound, and IllegalTransition once the run is Stopped."""
-    return sessions.request_cancel(connection, drill_runs, _KIND, run_id)
-
-
-def cancel_requested(connection: Connection, run_id: UUID) -> bool:
-    """Raises NotFound."""
-    return sessions.cancel_requested(connection, drill_runs, _KIND, run_id)
-
-
-def unfinished(connection: Connection) -> Sequence[Row]:
-    """Runs that are not Stopped, oldest first."""
-    return sessions.unfinished(connection, drill_runs)
+    return _sessions.move(connection, run_id, state, result, values)
 
 
 listing = Listing(

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from restorium.catalog import jobs as job_rows
-from restorium.catalog import rows, servers, sessions
+from restorium.catalog import rows, servers
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Listing, Row, columns_of, optional
-from restorium.catalog.sessions import add_event, events
+from restorium.catalog.sessions import SessionTable, add_event, events
 from restorium.catalog.surroundings import new_id, now
 from restorium.catalog.tables import (
     hosts,
@@ -54,7 +54,12 @@ __all__ = [
     "unfinished",
 ]
 
-_KIND = "job session"
+_sessions = SessionTable(job_sessions, "job session")
+get = _sessions.get
+assign = _sessions.assign
+request_cancel = _sessions.request_cancel
+cancel_requested = _sessions.cancel_requested
+unfinished = _sessions.unfinished
 _ZIP, _IMPORT = "VeeamZip", "Import"
 """What stands for the job's name where there is no job."""
 
@@ -196,11 +201,6 @@ def _failed(connection: Connection, job_id: UUID) -> set[tuple[UUID, str]]:
     return {(row.host_id, row.vm_ref) for row in found}
 
 
-def get(connection: Connection, session_id: UUID) -> Row:
-    """Raises NotFound."""
-    return rows.get(connection, job_sessions, _KIND, session_id)
-
-
 def running(connection: Connection, job_id: UUID) -> Row | None:
     """The job's unfinished session; None if it does not run."""
     return connection.execute(
@@ -233,7 +233,7 @@ def advance(
         values |= {"reason_code": reason_code, "reason": reason, "hint": hint}
         if result is not SessionResult.FAILED:
             values["progress"] = 100
-    return sessions.move(connection, job_sessions, _KIND, session_id, state, result, values)
+    return _sessions.move(connection, session_id, state, result, values)
 
 
 def record_progress(connection: Connection, session_id: UUID, percent: int) -> None:
@@ -247,26 +247,6 @@ def record_progress(connection: Connection, session_id: UUID, percent: int) -> N
         )
         .values(progress=min(percent, 99))
     )
-
-
-def assign(connection: Connection, session_id: UUID, worker_id: str) -> None:
-    """Note who works on a session that is not Stopped."""
-    sessions.assign(connection, job_sessions, session_id, worker_id)
-
-
-def request_cancel(connection: Connection, session_id: UUID) -> Row:
-    """Raises NotFound, and IllegalTransition once the session is Stopped."""
-    return sessions.request_cancel(connection, job_sessions, _KIND, session_id)
-
-
-def cancel_requested(connection: Connection, session_id: UUID) -> bool:
-    """Raises NotFound."""
-    return sessions.cancel_requested(connection, job_sessions, _KIND, session_id)
-
-
-def unfinished(connection: Connection) -> Sequence[Row]:
-    """Sessions that are not Stopped, oldest first."""
-    return sessions.unfinished(connection, job_sessions)
 
 
 def tasks(connection: Connection, session_id: UUID) -> Sequence[Row]:

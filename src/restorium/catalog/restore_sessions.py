@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from restorium.catalog import changes, rates, rows, servers, sessions
+from restorium.catalog import changes, rates, servers
 from restorium.catalog.listing import Compare, Listing, Row, columns_of, optional
 from restorium.catalog.restore_disks import NewDisk, disks, plan, record_disk, restart_disk
-from restorium.catalog.sessions import add_event, events
+from restorium.catalog.sessions import SessionTable, add_event, events
 from restorium.catalog.surroundings import new_id, now
 from restorium.catalog.tables import hosts, restore_sessions
 from restorium.catalog.visibility import in_scope
@@ -43,7 +43,11 @@ __all__ = [
     "unfinished",
 ]
 
-_KIND = "restore session"
+_sessions = SessionTable(restore_sessions, "restore session")
+get = _sessions.get
+assign = _sessions.assign
+request_cancel = _sessions.request_cancel
+cancel_requested = _sessions.cancel_requested
 _NAMES = {
     RestoreKind.VM: "{vm}@{at:%Y-%m-%d %H:%M:%S}",
     RestoreKind.FILE_LEVEL: "FLR_[{vm}]@{at:%Y-%m-%d %H:%M:%S}",
@@ -114,11 +118,6 @@ def _repeated(connection: Connection, spec: RestoreSpec, caller: Caller, idempot
     return earlier
 
 
-def get(connection: Connection, session_id: UUID) -> Row:
-    """Raises NotFound."""
-    return rows.get(connection, restore_sessions, _KIND, session_id)
-
-
 def spec_of(session: Row) -> RestoreSpec:
     """What was asked for."""
     stored: Mapping[str, Any] = session.spec
@@ -144,7 +143,7 @@ def advance(
         values = {"reason_code": reason_code, "reason": reason, "hint": hint}
         if result is not SessionResult.FAILED:
             values |= {"progress": 100, "phase": RestorePhase.DONE}
-    return sessions.move(connection, restore_sessions, _KIND, session_id, state, result, values)
+    return _sessions.move(connection, session_id, state, result, values)
 
 
 def enter_phase(
@@ -166,21 +165,6 @@ def enter_phase(
     rates.resume(connection, session_id)
 
 
-def assign(connection: Connection, session_id: UUID, worker_id: str) -> None:
-    """Note who works on a session that is not Stopped."""
-    sessions.assign(connection, restore_sessions, session_id, worker_id)
-
-
-def request_cancel(connection: Connection, session_id: UUID) -> Row:
-    """Raises NotFound, and IllegalTransition once the session is Stopped."""
-    return sessions.request_cancel(connection, restore_sessions, _KIND, session_id)
-
-
-def cancel_requested(connection: Connection, session_id: UUID) -> bool:
-    """Raises NotFound."""
-    return sessions.cancel_requested(connection, restore_sessions, _KIND, session_id)
-
-
 def open_states() -> Sequence[Compare]:
     """Filters of the listing, which together keep all sessions that are not Stopped: in the order in which a session
     goes through them, so that who reads one after the other misses none.
@@ -193,11 +177,7 @@ def open_states() -> Sequence[Compare]:
 
 def unfinished(connection: Connection) -> Sequence[Row]:
     """Restores of VMs that are not Stopped, oldest first. Those of files are mounts, and have no flow."""
-    return [
-        session
-        for session in sessions.unfinished(connection, restore_sessions)
-        if session.job_type is RestoreKind.VM
-    ]
+    return [session for session in _sessions.unfinished(connection) if session.job_type is RestoreKind.VM]
 
 
 def _spec_json(spec: RestoreSpec) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What restore sessions and job sessions have in common: the guarded move, the wish to cancel, the events."""
+"""What sessions of all kinds have in common: the guarded move, the wish to cancel, the events."""
 
 from __future__ import annotations
 
@@ -17,77 +17,86 @@ from restorium.vocabulary.errors import IllegalTransition
 from restorium.vocabulary.sessions import SessionResult, SessionState, predecessors
 
 
-def move(
-    connection: Connection,
-    table: sa.Table,
-    kind: str,
-    session_id: UUID,
-    state: SessionState,
-    result: SessionResult,
-    values: Mapping[str, Any],
-) -> Row:
-    """Move a session to ``state`` and set ``values``, if its present state leads there; else change nothing.
+class SessionTable:
+    """The sessions of one table, as whoever carries them out moves them. kind: what messages call one."""
 
-    Raises IllegalTransition, NotFound. Of several that try at once, the database lets one through.
-    """
-    if (state is SessionState.STOPPED) == (result is SessionResult.NONE):
-        raise IllegalTransition(f"a session that becomes {state} cannot have the result {result}")
-    moved = dict(values) | {"state": state, "result": result}
-    if state is SessionState.STOPPED:
-        moved["ended_at"] = now(connection)
-    statement = (
-        sa.update(table)
-        .where(table.c.id == session_id, table.c.state.in_(predecessors(state)))
-        .values(moved)
-        .returning(*table.columns)
-    )
-    row = connection.execute(statement).one_or_none()
-    if row is not None:
-        return row
-    present = rows.get(connection, table, kind, session_id).state
-    raise IllegalTransition(f"{kind} {session_id} is {present} and cannot become {state}")
+    def __init__(self, table: sa.Table, kind: str) -> None:
+        self._table = table
+        self._kind = kind
 
+    def get(self, connection: Connection, session_id: UUID) -> Row:
+        """Raises NotFound."""
+        return rows.get(connection, self._table, self._kind, session_id)
 
-def assign(connection: Connection, table: sa.Table, session_id: UUID, worker_id: str) -> None:
-    """Note who works on an unfinished session."""
-    connection.execute(
-        sa.update(table)
-        .where(table.c.id == session_id, table.c.state != SessionState.STOPPED)
-        .values(worker_id=worker_id)
-    )
+    def move(
+        self,
+        connection: Connection,
+        session_id: UUID,
+        state: SessionState,
+        result: SessionResult,
+        values: Mapping[str, Any],
+    ) -> Row:
+        """Move a session to ``state`` and set ``values``, if its present state leads there; else change nothing.
 
+        Raises IllegalTransition, NotFound. Of several that try at once, the database lets one through.
+        """
+        table = self._table
+        if (state is SessionState.STOPPED) == (result is SessionResult.NONE):
+            raise IllegalTransition(f"a session that becomes {state} cannot have the result {result}")
+        moved = dict(values) | {"state": state, "result": result}
+        if state is SessionState.STOPPED:
+            moved["ended_at"] = now(connection)
+        statement = (
+            sa.update(table)
+            .where(table.c.id == session_id, table.c.state.in_(predecessors(state)))
+            .values(moved)
+            .returning(*table.columns)
+        )
+        row = connection.execute(statement).one_or_none()
+        if row is not None:
+            return row
+        present = self.get(connection, session_id).state
+        raise IllegalTransition(f"{self._kind} {session_id} is {present} and cannot become {state}")
 
-def request_cancel(connection: Connection, table: sa.Table, kind: str, session_id: UUID) -> Row:
-    """Ask whoever works on the session to stop, and move it from Working to Stopping; again is no error.
+    def assign(self, connection: Connection, session_id: UUID, worker_id: str) -> None:
+        """Note who works on a session that is not Stopped."""
+        connection.execute(
+            sa.update(self._table)
+            .where(self._table.c.id == session_id, self._table.c.state != SessionState.STOPPED)
+            .values(worker_id=worker_id)
+        )
 
-    Raises NotFound, IllegalTransition once Stopped.
-    """
-    state = table.c.state
-    stopping = sa.literal(SessionState.STOPPING, state.type)
-    statement = (
-        sa.update(table)
-        .where(table.c.id == session_id, state != SessionState.STOPPED)
-        .values(cancel_requested=True, state=sa.case((state == SessionState.WORKING, stopping), else_=state))
-        .returning(*table.columns)
-    )
-    row = connection.execute(statement).one_or_none()
-    if row is not None:
-        return row
-    rows.get(connection, table, kind, session_id)
-    raise IllegalTransition(f"{kind} {session_id} is Stopped and cannot be cancelled")
+    def request_cancel(self, connection: Connection, session_id: UUID) -> Row:
+        """Ask whoever works on the session to stop, and move it from Working to Stopping; again is no error.
 
+        Raises NotFound, and IllegalTransition once the session is Stopped.
+        """
+        table, state = self._table, self._table.c.state
+        stopping = sa.literal(SessionState.STOPPING, state.type)
+        state_then = sa.case((state == SessionState.WORKING, stopping), else_=state)
+        statement = (
+            sa.update(table)
+            .where(table.c.id == session_id, state != SessionState.STOPPED)
+            .values(cancel_requested=True, state=state_then)
+            .returning(*table.columns)
+        )
+        row = connection.execute(statement).one_or_none()
+        if row is not None:
+            return row
+        self.get(connection, session_id)
+        raise IllegalTransition(f"{self._kind} {session_id} is Stopped and cannot be cancelled")
 
-def cancel_requested(connection: Connection, table: sa.Table, kind: str, session_id: UUID) -> bool:
-    """Whether the session has been asked to stop. Raises NotFound."""
-    asked: bool = rows.get(connection, table, kind, session_id).cancel_requested
-    return asked
+    def cancel_requested(self, connection: Connection, session_id: UUID) -> bool:
+        """Whether the session has been asked to stop. Raises NotFound."""
+        asked: bool = self.get(connection, session_id).cancel_requested
+        return asked
 
-
-def unfinished(connection: Connection, table: sa.Table) -> Sequence[Row]:
-    """Sessions that are not Stopped, oldest first."""
-    return connection.execute(
-        sa.select(table).where(tables.unfinished(table)).order_by(table.c.created_at, table.c.id)
-    ).all()
+    def unfinished(self, connection: Connection) -> Sequence[Row]:
+        """Sessions that are not Stopped, oldest first."""
+        table = self._table
+        return connection.execute(
+            sa.select(table).where(tables.unfinished(table)).order_by(table.c.created_at, table.c.id)
+        ).all()
 
 
 def add_event(connection: Connection, session_id: UUID, level: str, message: str) -> None:
