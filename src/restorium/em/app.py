@@ -93,11 +93,12 @@ class _Face:
         body = await _body(headers, receive, self._engine.settings.em.max_body_bytes)
         segments = _segments(scope)
         place = self._router.find(segments)
-        if self._engine.database.reads_wait_for_nobody and _is_brief(place, scope["method"]):
+        brief = _is_brief(place, _method(scope))
+        if brief and self._engine.database.reads_wait_for_nobody:
             # Handing it to a thread and back would take longer than answering it.
-            rendered = self._render(scope, headers, body, segments, place)
+            rendered = self._render(scope, headers, body, segments, place, brief)
         else:
-            rendered = await to_thread.run_sync(self._render, scope, headers, body, segments, place)
+            rendered = await to_thread.run_sync(self._render, scope, headers, body, segments, place, brief)
         await _send(rendered, scope["method"], send, receive)
         if rendered.due is not None:
             await to_thread.run_sync(logon.touch, self._engine, rendered.due)
@@ -109,6 +110,7 @@ class _Face:
         body: bytes | None,
         segments: tuple[str, ...],
         place: Place | None,
+        brief: bool,
     ) -> _Rendered:
         media = accepted(headers.get("accept"))
         if media is None:
@@ -122,7 +124,7 @@ class _Face:
                     f"the body is larger than {self._engine.settings.em.max_body_bytes} bytes",
                     hint="Send a smaller one.",
                 )
-            answer, due = self._answer(self._request(scope, headers, body, segments), place)
+            answer, due = self._answer(self._request(scope, headers, body, segments), place, brief)
             return self._written(answer, media, due)
         except RestoriumError as error:
             return self._written(told(error), media)
@@ -138,15 +140,14 @@ class _Face:
         base = self._origin.base(headers, scope["scheme"], address, (server[0], server[1]))
         query = scope["query_string"].decode("latin-1")
         parameters = _repeated(query) if len(query) <= _SHORT_QUERY else _parameters(query)
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        return Request(method, base, segments, parameters, headers, body, address)
+        return Request(_method(scope), base, segments, parameters, headers, body, address)
 
-    def _answer(self, request: Request, place: Place | None) -> tuple[Answer, Logon | None]:
+    def _answer(self, request: Request, place: Place | None, brief: bool) -> tuple[Answer, Logon | None]:
         """The answer, and the logon session whose use is to be noted."""
         if place is not None and request.method in place.open:
             return place.open[request.method].handler(request), None
         database, idle = self._engine.database, self._engine.settings.em.logon_idle
-        if _is_brief(place, request.method):
+        if brief:
             with database.read_briefly() as connection:
                 who = logon.authenticate(connection, request, idle)
                 return self._answered(who, place, request, connection)
@@ -205,6 +206,11 @@ class _Face:
         if len(first) < _WHOLE_BYTES:
             return _Rendered(answer.status, headers, first, due=due)
         return _Rendered(answer.status, headers, first, chunks, due)
+
+
+def _method(scope: Scope) -> str:
+    """What the request is answered as: HEAD is a GET of which the body stays here."""
+    return "GET" if scope["method"] == "HEAD" else scope["method"]
 
 
 def _parameters(query: str) -> Mapping[str, str]:

@@ -42,11 +42,9 @@ class Entity:
     """One kind of resource.
 
     plural: its list element. path: of its collection. slot: its place in a query's Entities, if not the plural.
-    vm_bound: whether it has VmDisplayName. queried: whether the query service knows it. roles: who may read it.
-    queriers: who may query it, if not those. rows: where it is read from. nulls: members that its JSON has as null.
     named: whether its id is a name and no GUID. naming: what Name is, and its field in the query service.
     within: the column of the id that stands for ``{ID}`` in the path, that of what one lies below; such a kind has no
-    list of its own. The class's annotated members are its elements, in the order in which they are written.
+    list of its own.
     vm_bound: whether it has VmDisplayName. queried: whether the query service knows it. absent: whether there is never
     one. roles: who may read it. queriers: who may query it, if not those. rows: where it is read from. nulls: members
     that its JSON has as null.
