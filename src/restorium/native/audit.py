@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any, ClassVar
 
 import msgspec
@@ -13,10 +12,10 @@ from restorium.catalog.filters import storable
 from restorium.catalog.listing import Row
 from restorium.flows import audit as flows
 from restorium.flows.audit import Content, Wanted
-from restorium.native.exchange import moment, whole
-from restorium.native.exports import csv_lines
+from restorium.native.exchange import whole
 from restorium.native.operation import Call, Operation
 from restorium.native.roles import ADMINISTRATORS
+from restorium.reports import csv_lines
 from restorium.vocabulary.errors import InvalidInput
 
 _LARGEST = 2**63 - 1
@@ -72,9 +71,7 @@ def _export(call: Call) -> AuditExport:
 
 
 def _wanted(call: Call) -> Wanted:
-    return Wanted(
-        _name(call, "actor"), _name(call, "operation"), _moment(call, "since"), _moment(call, "until")
-    )
+    return Wanted(_name(call, "actor"), _name(call, "operation"), call.moment("since"), call.moment("until"))
 
 
 def _name(call: Call, parameter: str) -> str | None:
@@ -82,11 +79,6 @@ def _name(call: Call, parameter: str) -> str | None:
     if text is not None and not storable(text):
         raise InvalidInput(f"{parameter}={text!r} is no name")
     return text
-
-
-def _moment(call: Call, name: str) -> datetime | None:
-    text = call.request.query_params.get(name)
-    return None if text is None else moment(name, text)
 
 
 def _lines(rows: Iterator[Row]) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -290,7 +290,7 @@ def _report_of_run(call: Call) -> Report:
 
 def _report_of_time(call: Call) -> Report:
     """The drills that began from ``from`` on and before ``to``, dates or moments; ``format`` is html or csv."""
-    start, end = _moment(call, "from"), _moment(call, "to")
+    start, end = call.moment("from"), call.moment("to")
     return _sent(call, drill_report.of_time(call.engine, call.visible, start, end))
 
 
@@ -305,19 +305,6 @@ def _sent(call: Call, report: DrillReport) -> Report:
         "X-Content-Type-Options": "nosniff",
     }
     return Report(content, 200, headers, f"{media}; charset=utf-8")
-
-
-def _moment(call: Call, name: str) -> datetime | None:
-    text = call.request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text.replace(" ", "+"))
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInput(
-            f"{name}={text} is no date", hint="Write 2026-11-24 or 2026-11-24T22:00:00Z."
-        ) from None
 
 
 def _plan(call: Call, plan_id: UUID) -> DrillPlan:

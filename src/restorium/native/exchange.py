@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -16,6 +17,9 @@ from restorium.vocabulary.errors import InvalidInput, RestoriumError
 _BODY_BYTES = 1024 * 1024
 _MOST_DIGITS = 19
 """Of a number that can be meant; Python refuses to read those of thousands of digits."""
+
+_BLANK_FOR_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)$")
+"""A time and the offset of its zone, where a + was not escaped in the query."""
 
 T = TypeVar("T")
 
@@ -48,7 +52,7 @@ def whole(text: str, least: int, most: int) -> int | None:
 def moment(name: str, text: str) -> datetime:
     """The moment that a parameter names, UTC unless it says otherwise. Raises InvalidInput."""
     try:
-        found = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(_BLANK_FOR_PLUS.sub(r"\1+\2", text))
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise InvalidInput(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 from starlette.responses import StreamingResponse
 
 from restorium.native.operation import Call
+from restorium.reports import csv_lines
 from restorium.vocabulary.errors import InvalidInput
 
 CSV, NDJSON = "text/csv", "application/x-ndjson"
 _FORMATS = {"json": None, "csv": CSV, "ndjson": NDJSON}
 _WANTED = {"application/json": None, CSV: CSV, NDJSON: NDJSON}
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Export(StreamingResponse):
@@ -50,25 +48,6 @@ def export(media_type: str, items: Iterable[msgspec.Struct], columns: Sequence[s
         return Export((msgspec.json.encode(item) + b"\n" for item in items), media_type=NDJSON)
     rows = ([_member(item, column) for column in columns] for item in map(msgspec.to_builtins, items))
     return Export(csv_lines(columns, rows), media_type=f"{CSV}; charset=utf-8")
-
-
-def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """A table with a line of titles. No text in it is a formula to a program that opens it as a sheet."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(value) for value in row])
-        yield text.getvalue()
-        text.seek(0)
-        text.truncate()
-    yield text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 def _member(item: Mapping[str, Any], column: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from restorium.catalog.listing import Visibility
 from restorium.flows import audit
 from restorium.flows.audit import Act
 from restorium.flows.engine import Engine
-from restorium.native.exchange import Endpoint, decode, encode, guarded, read, whole
+from restorium.native.exchange import Endpoint, decode, encode, guarded, moment, read, whole
 from restorium.native.lines import Lines
 from restorium.native.tokens import Logon, authenticate
 from restorium.vocabulary.errors import AccessDenied, InvalidInput
@@ -55,6 +56,11 @@ class Call:
     def visible(self) -> Visibility:
         """What the caller may see."""
         return Visibility.of(self.logon.account)
+
+    def moment(self, name: str) -> datetime | None:
+        """The moment that a parameter of the query names; None if it is not there. Raises InvalidInput."""
+        text = self.request.query_params.get(name)
+        return None if text is None else moment(name, text)
 
     @property
     def limit(self) -> int:

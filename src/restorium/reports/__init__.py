@@ -4,5 +4,6 @@ Invariants: whatever names and messages hold, a page has no markup and a spreads
 """
 
 from restorium.reports.drills import DrillReport, DrillRow, as_csv, as_html
+from restorium.reports.table import csv_lines
 
-__all__ = ["DrillReport", "DrillRow", "as_csv", "as_html"]
+__all__ = ["DrillReport", "DrillRow", "as_csv", "as_html", "csv_lines"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,10 +9,9 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from restorium.reports.table import csv_lines
 from restorium.vocabulary.drills import CheckOutcome
 
-_RISKY = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
 COLUMNS = (
     "vm",
     "vm_ref",
@@ -82,29 +79,27 @@ def as_html(report: DrillReport) -> str:
 
 def as_csv(report: DrillReport) -> str:
     """A line of names and one a row; what could be a formula is made text by an apostrophe."""
-    written = io.StringIO()
-    lines = csv.writer(written, lineterminator="\r\n")
-    lines.writerow(COLUMNS)
-    for row in report.rows:
-        values = (
-            row.vm,
-            row.vm_ref,
-            row.point,
-            _moment(row.point_created_at),
-            _moment(row.started_at),
-            _moment(row.ended_at),
-            row.plan,
-            row.requested_by,
-            _seconds(row.recovery_ms),
-            str(row.objective_seconds),
-            row.merkle_root,
-            row.result,
-            row.reason,
-            "; ".join(_check(outcome) for outcome in row.outcomes),
-            row.evidence,
-        )
-        lines.writerow([_harmless(value or "") for value in values])
-    return written.getvalue()
+    return "".join(csv_lines(COLUMNS, map(_cells, report.rows), end="\r\n"))
+
+
+def _cells(row: DrillRow) -> Sequence[str | None]:
+    return (
+        row.vm,
+        row.vm_ref,
+        row.point,
+        _moment(row.point_created_at),
+        _moment(row.started_at),
+        _moment(row.ended_at),
+        row.plan,
+        row.requested_by,
+        _seconds(row.recovery_ms),
+        str(row.objective_seconds),
+        row.merkle_root,
+        row.result,
+        row.reason,
+        "; ".join(_check(outcome) for outcome in row.outcomes),
+        row.evidence,
+    )
 
 
 @cache
@@ -118,10 +113,6 @@ def _template() -> Template:
     )
     environment.filters |= {"moment": _moment, "seconds": _seconds, "check": _check}
     return environment.get_template("drills.html")
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_RISKY) else text
 
 
 def _moment(at: datetime | None) -> str:
