@@ -17,6 +17,8 @@ from restorium.vocabulary.errors import RepositoryFull
 from tests.support.vaults import CHUNK, MemoryDisk, back_up, new_vault, open_vault, restored
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 CHUNKS = 240
 ROOT = Path(__file__).parents[2]
 

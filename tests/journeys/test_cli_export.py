@@ -21,6 +21,8 @@ from restorium.vocabulary.errors import InvalidInput, NotFound
 from tests.support.disks import MIB, needs_qemu, qemu_img
 from tests.support.live import back_up, set_up
 
+pytestmark = pytest.mark.slow
+
 SIZE = 40 * MIB
 CONTENT = {0: b"boot", 5 * MIB: random.Random(1).randbytes(12 * MIB), SIZE - 5: b"tail."}
 

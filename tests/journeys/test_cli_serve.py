@@ -20,6 +20,8 @@ from restorium.cli.data_folder import DataFolder
 from restorium.vocabulary.errors import NotAuthenticated
 from tests.support.databases import PostgresServer
 
+pytestmark = pytest.mark.slow
+
 _DEADLINE = 60.0
 
 

@@ -18,6 +18,8 @@ from restorium.vocabulary.sessions import RestorePhase, SessionResult, SessionSt
 from tests.support.clock import START, ManualClock
 from tests.support.estate import add_host, add_job, record_point
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 DISKS = {"a": 600 * MIB, "b": 400 * MIB}
 TOTAL = sum(DISKS.values())

@@ -23,6 +23,8 @@ from restorium.vocabulary.errors import Conflict, HostError, InvalidInput, NotFo
 from restorium.vocabulary.sessions import SessionResult, SessionState
 from tests.support.flows import CALLER, KEY, MIB, Site, digest, files, make_vm, overwrite
 
+pytestmark = pytest.mark.slow
+
 _WINDOW = MIB
 
 
