@@ -9,6 +9,7 @@ before the call instead of after it. WINDOW: bytes between two checkpoints of a 
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import signal
 import sys
@@ -32,15 +33,14 @@ def _kill_at(place: str, number: int, *, before: bool) -> None:
     module, _, attribute = place.partition(":")
     class_name, _, method = attribute.partition(".")
     owner = getattr(importlib.import_module(module), class_name)
-    real, calls = getattr(owner, method), 0
+    real, calls = getattr(owner, method), itertools.count(1)
 
     def deadly(*arguments: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if before and calls == number:
+        own = next(calls)  # other threads call too
+        if before and own == number:
             os.kill(os.getpid(), signal.SIGKILL)
         value = real(*arguments, **options)
-        if calls == number:
+        if own == number:
             os.kill(os.getpid(), signal.SIGKILL)
         return value
 
