@@ -11,16 +11,34 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import rows, servers
 from restorium.catalog.listing import Listing, Row, columns_of
 from restorium.catalog.surroundings import new_id
-from restorium.catalog.tables import drill_plans, hosts, job_objects, jobs, task_sessions, vm_restore_points
+from restorium.catalog.tables import (
+    credentials,
+    drill_plans,
+    hosts,
+    job_objects,
+    jobs,
+    task_sessions,
+    vm_restore_points,
+)
 from restorium.catalog.text import guid_text
-from restorium.catalog.types import constant
 from restorium.vocabulary.errors import Conflict
 from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
 
 _KIND = "host"
 
 
-def add(connection: Connection, *, name: str, kind: str, address: str, platform: Platform) -> Row:
+def add(
+    connection: Connection,
+    *,
+    name: str,
+    kind: str,
+    address: str,
+    platform: Platform,
+    host_type: HostType = HostType.ESXI,
+    server_type: ManagedServerType = ManagedServerType.ESXI,
+    credentials_id: UUID | None = None,
+    thumbprint: str | None = None,
+) -> Row:
     """Add a host. Raises InvalidInput for its name, Conflict if that is taken."""
     values = {
         "managed_server_id": new_id(connection),
@@ -28,6 +46,10 @@ def add(connection: Connection, *, name: str, kind: str, address: str, platform:
         "kind": kind,
         "address": address,
         "platform": platform,
+        "host_type": host_type,
+        "server_type": server_type,
+        "credentials_id": credentials_id,
+        "thumbprint": thumbprint,
     }
     return rows.add(connection, hosts, _KIND, values)
 
@@ -35,6 +57,17 @@ def add(connection: Connection, *, name: str, kind: str, address: str, platform:
 def get(connection: Connection, host_id: UUID) -> Row:
     """Raises NotFound."""
     return rows.get(connection, hosts, _KIND, host_id)
+
+
+def with_logon(connection: Connection, host_id: UUID) -> Row:
+    """The host with ``username`` and the sealed ``secret`` of its credentials, both None without. Raises NotFound."""
+    statement = (
+        sa.select(hosts, credentials.c.username, credentials.c.secret)
+        .outerjoin(credentials, credentials.c.id == hosts.c.credentials_id)
+        .where(hosts.c.id == host_id)
+    )
+    found = connection.execute(statement).first()
+    return get(connection, host_id) if found is None else found
 
 
 def list_all(connection: Connection) -> Sequence[Row]:
@@ -73,11 +106,12 @@ def remove(connection: Connection, host_id: UUID) -> None:
             f"sessions of jobs name VMs of host {host.name!r}", hint="Remove the jobs that had them first."
         )
     rows.remove(connection, hosts, _KIND, host_id)
+    if host.credentials_id is not None:
+        rows.remove(connection, credentials, "credentials", host.credentials_id)
 
 
 _columns = columns_of(hosts) | {
     "unique_id": guid_text(hosts.c.id),
-    "host_type": constant(HostType.ESXI),
     "managed_server_name": hosts.c.name,
 }
 listing = Listing(_columns | servers.PARENT, servers.joined(hosts))
@@ -88,7 +122,6 @@ managed_listing = Listing(
         "host_id": hosts.c.id,
         "host_name": hosts.c.name,
         "description": hosts.c.kind + sa.literal(" ", sa.Text) + hosts.c.address,
-        "server_type": constant(ManagedServerType.ESXI),
     }
     | servers.PARENT,
     servers.joined(hosts),

@@ -11,9 +11,9 @@ from restorium.catalog import rows, servers
 from restorium.catalog.filters import storable
 from restorium.catalog.listing import Listing, Row
 from restorium.catalog.surroundings import now
-from restorium.catalog.tables import credentials, password_keys
+from restorium.catalog.tables import credentials, hosts, password_keys
 from restorium.catalog.text import guid_text
-from restorium.vocabulary.errors import InvalidInput
+from restorium.vocabulary.errors import Conflict, InvalidInput
 
 _CREDENTIALS = "credentials"
 _PASSWORD = "password key"  # noqa: S105  what it is called
@@ -55,7 +55,12 @@ def change_credentials(
 
 
 def remove_credentials(connection: Connection, credentials_id: UUID) -> None:
-    """Raises NotFound."""
+    """Raises NotFound, and Conflict while a host is reached with them."""
+    host = connection.execute(
+        sa.select(hosts.c.name).where(hosts.c.credentials_id == credentials_id)
+    ).scalar()
+    if host is not None:
+        raise Conflict(f"host {host!r} is reached with these credentials", hint="Remove the host first.")
     rows.remove(connection, credentials, _CREDENTIALS, credentials_id)
 
 

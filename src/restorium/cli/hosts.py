@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from restorium.cli.client import Client
 from restorium.cli.command import server_command
 from restorium.cli.output import Item, Output, field
+from restorium.cli.secret_files import read_secret
 from restorium.cli.sizes import format_size
 
 app = typer.Typer(help="Hypervisors and image folders.", no_args_is_help=True)
@@ -19,7 +21,35 @@ app.add_typer(_add, name="add")
 @server_command(_add, "image-folder")
 def add_image_folder(client: Client, output: Output, name: str, path: Path) -> None:
     """Add a folder of disk images on the server's machine; a TOML file beside the disks describes each VM."""
-    host = client.post("/hosts", {"name": name, "kind": "image-folder", "address": str(path.absolute())})
+    _added(
+        output, client.post("/hosts", {"name": name, "kind": "image-folder", "address": str(path.absolute())})
+    )
+
+
+def _remote(kind: str, help_text: str) -> None:
+    """Make a command that adds hosts of a kind which is reached over the network with a logon."""
+
+    def add(
+        client: Client,
+        output: Output,
+        name: str,
+        address: str,
+        username: Annotated[str, typer.Option(help="The account to log on as.")],
+        logon_password_file: Annotated[Path, typer.Option(help="A file with its password.")],
+        thumbprint: Annotated[
+            str | None,
+            typer.Option(help="SHA-256 of the host's certificate, trusted in place of a verified one."),
+        ] = None,
+    ) -> None:
+        secret = read_secret(logon_password_file)
+        logon = {"username": username, "password": secret, "thumbprint": thumbprint}
+        _added(output, client.post("/hosts", {"name": name, "kind": kind, "address": address, **logon}))
+
+    add.__doc__ = help_text
+    server_command(_add, kind)(add)
+
+
+def _added(output: Output, host: Item) -> None:
     output.result(host, f"added the host {host['name']} ({host['kind']} {host['address']})")
 
 

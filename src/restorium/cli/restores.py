@@ -110,6 +110,7 @@ def _describe_plan(plan: dict[str, Any]) -> str:
         there = "all there" if disk["problem"] is None else f"lost: {disk['problem']['message']}"
         data = f"{format_size(disk['data_bytes'])} of data in {format_size(disk['size'])}"
         lines.append(f"disk       {disk['disk_key']}: {data}, {there}")
+    lines += [f"not carried {told}" for told in plan["not_carried"]]
     for problem in plan["problems"]:
         lines += [f"problem    {problem['message']} ({problem['code']})", f"remedy     {problem['hint']}"]
     return "\n".join(lines)

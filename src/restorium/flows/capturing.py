@@ -16,7 +16,7 @@ from restorium.flows import descriptions
 from restorium.flows.control import Control
 from restorium.flows.engine import Engine
 from restorium.hosts.image_files import open_images
-from restorium.hosts.interface import OpenVm
+from restorium.hosts.interface import Chain, OpenVm, Tracked
 from restorium.vault import BackupStats, BackupWriter, DiskRecord, PointDescription, Vault
 from restorium.vocabulary.errors import DataCorrupt, NotFound
 from restorium.vocabulary.sessions import SessionResult, TaskSessionState
@@ -54,6 +54,17 @@ class Captured(TypedDict):
     stored: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Parents:
+    """The point before, by the key of each disk: what it holds, and what its host calls that state."""
+
+    disks: Mapping[str, DiskRecord]
+    tokens: Mapping[str, str]
+
+
+_UNTRACKED = Tracked()
+
+
 class Capturing:
     """One VM at work. moment: of the run's restore point."""
 
@@ -79,32 +90,39 @@ class Capturing:
         task = next(each for each in tasks if each.id == self._vm.task_id)
         captured = None if task.state is TaskSessionState.PENDING else self._committed(task)
         if captured is None:
-            with self._opened() as opened:
-                captured = self._store(opened)
+            parents = self._parents()
+            with self._opened(parents) as opened:
+                captured = self._store(opened, parents)
         with self._engine.database.write() as connection:
             job_sessions.end_task(connection, self._vm.task_id, SessionResult.SUCCESS)
             told = f"{captured['vm_name']} is backed up: {captured['stored']:,} bytes were stored."
             job_sessions.add_event(connection, self._session_id, "info", told)
         return captured
 
-    def _opened(self) -> AbstractContextManager[OpenVm]:
+    def _opened(self, parents: _Parents) -> AbstractContextManager[OpenVm]:
         if self._image_files is not None:
             return open_images(self._vm.name, [Path(file) for file in self._image_files])
-        return self._engine.host(self._vm.host_id).open_vm(self._vm.ref)
+        chain = None if self._backup is None else Chain(str(self._backup.id), parents.tokens)
+        return self._engine.host(self._vm.host_id).open_vm(self._vm.ref, chain)
 
-    def _store(self, opened: OpenVm) -> Captured:
+    def _store(self, opened: OpenVm, parents: _Parents) -> Captured:
         """Write the disks, then the manifest, in which the VM's task is named: so it is found again."""
         disks = opened.description.disks
         total = sum(disk.size for disk in disks)
         with self._engine.database.write() as connection:
             job_sessions.start_task(connection, self._vm.task_id, total_bytes=total)
-        parents = self._parents()
+        self._tell_untracked(opened)
         with self._vault.backup(self._engine.settings.vault.threads) as writer:
             control = self._control(writer)
             with control.unwinding():
                 records = tuple(
                     writer.write_disk(
-                        disk.key, reader, parents.get(disk.key), control.advance, control.cancelled
+                        disk.key,
+                        reader,
+                        parents.disks.get(disk.key),
+                        control.advance,
+                        control.cancelled,
+                        changed=opened.tracked.get(disk.key, _UNTRACKED).changed,
                     )
                     for disk, reader in zip(disks, opened.readers, strict=True)
                 )
@@ -115,18 +133,33 @@ class Capturing:
             sizes = {
                 "data": total - writer.stats.hole_bytes,
                 "new": writer.stats.new_bytes,
-                "full": not parents,
+                "full": not parents.disks,
             }
-            kept = descriptions.to_json(opened.description) | {"task": str(self._vm.task_id), "sizes": sizes}
+            kept = descriptions.to_json(opened.description) | {
+                "task": str(self._vm.task_id),
+                "sizes": sizes,
+                "tracking": {
+                    key: each.token for key, each in opened.tracked.items() if each.token is not None
+                },
+            }
             name = writer.commit(PointDescription(kept, self._moment, records))
             self._note(writer.stats)
             return self._captured(opened.description.name, name, writer.stats.stored_bytes, sizes)
 
+    def _tell_untracked(self, opened: OpenVm) -> None:
+        for key, tracked in opened.tracked.items():
+            if tracked.why is not None:
+                self._tell(f"Disk {key} of {self._vm.name} is read whole: {tracked.why}.")
+
+    def _tell(self, told: str) -> None:
+        with self._engine.database.write() as connection:
+            job_sessions.add_event(connection, self._session_id, "warning", told)
+
     def _tell_distrusted(self, writer: BackupWriter) -> None:
         for key, where in writer.distrusted.items():
-            told = f"Disk {key} of {self._vm.name} was read whole, for its list of changes is wrong: {where}."
-            with self._engine.database.write() as connection:
-                job_sessions.add_event(connection, self._session_id, "warning", told)
+            self._tell(
+                f"Disk {key} of {self._vm.name} was read whole, for its list of changes is wrong: {where}."
+            )
 
     def _committed(self, task: Row) -> Captured | None:
         """What an attempt before a crash committed; manifests are looked through from the newest on."""
@@ -139,21 +172,20 @@ class Capturing:
                 return self._captured(vm["name"], name, task.stored_bytes, vm["sizes"])
         return None
 
-    def _parents(self) -> dict[str, DiskRecord]:
-        """The disks of the VM's newest point of the job by key, on which this one builds; none before the first."""
+    def _parents(self) -> _Parents:
+        """The VM's newest point of the job, on which this one builds; empty before the first."""
         if self._backup is None:
-            return {}
+            return _Parents({}, {})
         with self._engine.database.read() as connection:
             latest = points.latest(connection, self._backup.id, self._vm.host_id, self._vm.ref)
         if latest is None:
-            return {}
+            return _Parents({}, {})
         try:
-            return {disk.key: disk for disk in self._vault.point(latest.vault_point).disks}
+            point = self._vault.point(latest.vault_point)
         except (NotFound, DataCorrupt) as error:
-            told = f"{self._vm.name} is read whole, as its last point cannot be: {error.message}"
-            with self._engine.database.write() as connection:
-                job_sessions.add_event(connection, self._session_id, "warning", told)
-            return {}
+            self._tell(f"{self._vm.name} is read whole, as its last point cannot be: {error.message}")
+            return _Parents({}, {})
+        return _Parents({disk.key: disk for disk in point.disks}, point.description.vm.get("tracking", {}))
 
     def _control(self, writer: BackupWriter) -> Control:
         done = 0

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from restorium.hosts.interface import DiskInfo, VmDescription
+from restorium.hosts.interface import DiskInfo, Firmware, Hardware, Nic, VmDescription
 from restorium.vocabulary.errors import DataCorrupt
 
 
 def to_json(description: VmDescription) -> dict[str, Any]:
-    """``name``, ``settings`` in the host's own shape, ``disks`` with ``key``, ``size`` and ``format``."""
+    """``name``, ``kind``, ``settings`` in that kind's own shape, ``hardware``, and ``disks`` with ``key``, ``size``
+    and ``format``.
+    """
     return {
         "name": description.name,
+        "kind": description.kind,
+        "hardware": asdict(description.hardware),
         "settings": dict(description.settings),
         "disks": [asdict(disk) for disk in description.disks],
     }
@@ -25,6 +29,24 @@ def from_json(value: Mapping[str, Any]) -> VmDescription:
         disks = tuple(
             DiskInfo(str(disk["key"]), int(disk["size"]), str(disk["format"])) for disk in value["disks"]
         )
-        return VmDescription(str(value["name"]), disks, dict(value["settings"]))
+        return VmDescription(
+            str(value["name"]),
+            disks,
+            dict(value["settings"]),
+            # Before there were other kinds, points said nothing of kind and hardware.
+            str(value.get("kind", "image-folder")),
+            _hardware(value.get("hardware", {})),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise DataCorrupt("the restore point does not describe a VM in a way that is understood") from error
+
+
+def _hardware(value: Mapping[str, Any]) -> Hardware:
+    firmware = value.get("firmware")
+    return Hardware(
+        memory_mib=value.get("memory_mib"),
+        cpus=value.get("cpus"),
+        firmware=None if firmware is None else Firmware(firmware),
+        buses=dict(value.get("buses", {})),
+        nics=tuple(Nic(**nic) for nic in value.get("nics", ())),
+    )

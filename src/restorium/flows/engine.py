@@ -19,11 +19,12 @@ from restorium.catalog import hosts as host_rows
 from restorium.catalog import repositories as repository_rows
 from restorium.catalog import workers
 from restorium.catalog.database import Database
+from restorium.catalog.listing import Row
 from restorium.flows import durable
 from restorium.flows.feed import Feed
 from restorium.flows.pulse import Pulse
 from restorium.flows.secrets import SecretBox
-from restorium.hosts.interface import Host
+from restorium.hosts.interface import Host, Login
 from restorium.settings import Settings
 from restorium.vault import Key, Vault
 from restorium.vocabulary.clock import Clock, SystemClock
@@ -76,6 +77,7 @@ class Engine:
         self.stopping = threading.Event()
         self.feed = Feed(database)
         self._vaults: dict[UUID, Vault] = {}
+        self._hosts: dict[UUID, tuple[Row, Host]] = {}
         self._lock = threading.Lock()
         self._active = 0
         self._idle = threading.Condition()
@@ -135,6 +137,9 @@ class Engine:
             for opened in self._vaults.values():
                 opened.close()
             self._vaults.clear()
+            for _, host in self._hosts.values():
+                host.close()
+            self._hosts.clear()
         Engine._current = None
 
     @contextmanager
@@ -203,10 +208,27 @@ class Engine:
             opened.close()
 
     def host(self, host_id: UUID) -> Host:
-        """The hypervisor or image folder. Raises NotFound and HostError."""
+        """The hypervisor or image folder, shared by all flows of this process. Raises NotFound and HostError."""
         with self.database.read() as connection:
-            row = host_rows.get(connection, host_id)
-        return hosts.open_host(row.kind, row.address)
+            row = host_rows.with_logon(connection, host_id)
+        with self._lock:
+            known = self._hosts.get(host_id)
+            if known is not None and known[0] == row:
+                return known[1]
+            password = None if row.secret is None else self.secrets.open(row.credentials_id, row.secret)
+            login = Login(row.username, None if password is None else password.decode(), row.thumbprint)
+            opened = hosts.open_host(row.kind, row.address, login)
+            self._hosts[host_id] = (row, opened)
+        if known is not None:
+            known[1].close()
+        return opened
+
+    def forget_host(self, host_id: UUID) -> None:
+        """Close a host that is not there any more."""
+        with self._lock:
+            known = self._hosts.pop(host_id, None)
+        if known is not None:
+            known[1].close()
 
     def _own_id(self) -> str:
         path = self.settings.data / "worker-id"

@@ -18,7 +18,7 @@ from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.restoring import Restoring
 from restorium.flows.sessions import Outcome, SessionFlows
-from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
+from restorium.vocabulary.errors import InvalidInput, NotFound
 from restorium.vocabulary.restore import Caller, RestoreSpec
 from restorium.vocabulary.sessions import SessionResult, SessionState
 
@@ -93,12 +93,10 @@ def _outcome(engine: Engine, work: Restoring) -> Outcome:
         lost = "; ".join(each.message for each in work.failures.values())
         told = f"{len(work.whole)} of {len(work.disks)} disks are restored, {work.place}: {lost}"
         return Outcome(SessionResult.WARNING, failure.code, told, failure.hint)
-    if spec.power_on:
-        refusal = Unsupported(
-            "the VM is restored but not powered on: its host only keeps images",
-            hint="Start the VM where its images are used.",
-        )
-        return Outcome(SessionResult.WARNING, refusal.code, refusal.message, refusal.hint)
+    refusal = work.step_power_on() if spec.power_on else None
+    if refusal is not None:
+        told = f"the VM is restored but not powered on: {refusal.message}"
+        return Outcome(SessionResult.WARNING, refusal.code, told, refusal.hint)
     return Outcome()
 
 

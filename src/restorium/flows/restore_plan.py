@@ -58,7 +58,7 @@ class RestorePlan:
     target_name: of the VM that would be made; null over the original. needed_bytes, free_bytes: what would be written
     and the room for it, null where the host cannot tell. estimated_seconds: by the rates of earlier restores, null
     without any. data_verified: whether the last verification of the repository read the point's data. A point in which
-    it found something damaged is a problem until the next one.
+    it found something damaged is a problem until the next one. not_carried: what of the VM its new host cannot give it.
     """
 
     ok: bool
@@ -72,6 +72,7 @@ class RestorePlan:
     estimated_seconds: float | None
     data_verified: bool
     disks: Sequence[DiskPlan]
+    not_carried: Sequence[str]
     problems: Sequence[Problem]
 
 
@@ -96,6 +97,7 @@ class _Planning:
         self._control = control
         self._source = RestoreSource(engine, self._point.id, self._point.name)
         self._fatal: list[RestoriumError] = []
+        self._not_carried: Sequence[str] = ()
 
     def plan(self) -> RestorePlan:
         name, found = None, Found((), None)
@@ -112,12 +114,14 @@ class _Planning:
         self._progress("preflight", 0, None)
 
         def make_target() -> RestoreTarget:
-            return host.restore_target(
+            target = host.restore_target(
                 self._source.description,
                 attempt=str(uuid4()),
                 original_ref=self._point.vm_ref,
                 new_name=name,
             )
+            self._not_carried = target.not_carried()
+            return target
 
         return preflight.examine(self._source, make_target, self._control, self._fatal.append)
 
@@ -146,6 +150,7 @@ class _Planning:
             estimated_seconds=estimated,
             data_verified=bool(self._point.verified_data),
             disks=[_disk(each) for each in found.disks],
+            not_carried=self._not_carried,
             problems=[_problem(error) for error in problems],
         )
 

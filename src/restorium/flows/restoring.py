@@ -108,6 +108,14 @@ class Restoring:
         # Never left to itself: it is whole or it is taken back.
         self._engine.step("finalise", self._finalise)
 
+    def step_power_on(self) -> StepFailed | None:
+        """Start the VM that stands; gives why it does not run."""
+        try:
+            self._engine.step("power on", self._power_on)
+        except StepFailed as failure:
+            return failure
+        return None
+
     def step_abandon(self, failure: StepFailed) -> tuple[StepFailed, bool]:
         """Remove what has no final name; gives what the session failed by, and whether the VM stands all the same."""
         stands, cancelled = self._engine.step("abandon", self._abandon)
@@ -149,6 +157,8 @@ class Restoring:
             lost[key] = StepFailed.of(error).as_json()
             self._give_up(key, error.message)
         preflight.hold(found, _raise)
+        for told in self._made_target(description).not_carried():
+            self._record.tell(told, level="warning")
         there = "of what can be restored" if lost else "of the restore point"
         self._record.tell(f"Checked that every chunk {there} is there, {found.needed_bytes:,} bytes.")
         return {"vm": descriptions.to_json(description), "lost": lost}
@@ -220,6 +230,11 @@ class Restoring:
         if self._target.finalised() is None:
             self._control().check()
         self._settle(self._target.finalise(self.failures))
+
+    def _power_on(self) -> None:
+        ref = self._record.session().restored_ref
+        self._host.power_on(ref)
+        self._record.tell(f"The VM {ref} is powered on.")
 
     def _settle(self, ref: str) -> None:
         """Note the host's name of the VM."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 from uuid import UUID
 
+from sqlalchemy.engine import Connection
+
 from restorium.catalog import repositories, stored_secrets
 from restorium.flows.engine import Engine
 from restorium.vault import Key
@@ -15,11 +17,18 @@ _MOST_BYTES = 4096
 
 def add_credentials(engine: Engine, username: str, description: str, password: str) -> UUID:
     """Keep credentials; gives their id. Raises InvalidInput."""
-    key = engine.clock.new_id()
     with engine.database.write() as connection:
-        stored_secrets.add_credentials(
-            connection, key, username=username, description=description, secret=_sealed(engine, key, password)
-        )
+        return keep_credentials(engine, connection, username, description, password)
+
+
+def keep_credentials(
+    engine: Engine, connection: Connection, username: str, description: str, password: str
+) -> UUID:
+    """``add_credentials`` within a transaction."""
+    key = engine.clock.new_id()
+    stored_secrets.add_credentials(
+        connection, key, username=username, description=description, secret=_sealed(engine, key, password)
+    )
     return key
 
 

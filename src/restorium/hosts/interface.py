@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to get into a host. thumbprint: SHA-256 in hex of its certificate, which is trusted unverified then."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    thumbprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +39,46 @@ class VmInfo:
     disks: tuple[DiskInfo, ...]
 
 
+class Firmware(StrEnum):
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network card. ``network`` and ``model`` are the host's own words."""
+
+    mac: str | None = None
+    network: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What VMs have on every platform, to make one on another; None and what is not named are unknown.
+
+    buses: by a disk's key, one of ide, sata, scsi, virtio and nvme.
+    """
+
+    memory_mib: int | None = None
+    cpus: int | None = None
+    firmware: Firmware | None = None
+    buses: Mapping[str, str] = field(default_factory=dict)
+    nics: tuple[Nic, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class VmDescription:
-    """What is needed to make the VM again, kept with a restore point. ``settings``: the host's own JSON."""
+    """What is needed to make the VM again, kept with a restore point.
+
+    settings: JSON in the shape of hosts of that ``kind``, which alone read it.
+    """
 
     name: str
     disks: tuple[DiskInfo, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "image-folder"
+    hardware: Hardware = field(default_factory=Hardware)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +90,41 @@ class LocalImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """Backups of one VM that build on each other.
+
+    id: of letters, digits and hyphens, the same for all of them. since: by disk, the ``Tracked.token`` of the last one
+    that was kept.
+    """
+
+    id: str
+    since: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What a host says of the changes of one disk.
+
+    token: names the disk as it is read now, so that the next backup can ask what changed since; None where the host
+    does not track. changed: what may differ from the state that ``Chain.since`` names, in order of offset; None if
+    that is unknown, and then ``why`` says why a token that was given is good no more.
+    """
+
+    token: str | None = None
+    changed: Sequence[Extent] | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OpenVm:
-    """A VM held still for reading: ``readers[i]`` is the disk ``description.disks[i]``."""
+    """A VM held still for reading: ``readers[i]`` is the disk ``description.disks[i]``.
+
+    tracked: by the disk's key; a disk that is not named is not tracked.
+    """
 
     description: VmDescription
     readers: Sequence[DiskReader]
+    tracked: Mapping[str, Tracked] = field(default_factory=dict)
 
 
 class RestoreTarget(Protocol):
@@ -63,6 +136,10 @@ class RestoreTarget(Protocol):
 
     def probe(self) -> None:
         """Raise unless images can be made there and be given names; leaves nothing."""
+        ...
+
+    def not_carried(self) -> Sequence[str]:
+        """What of the description this host cannot give the VM, each a sentence for people."""
         ...
 
     def free_bytes(self) -> int | None:
@@ -102,7 +179,10 @@ class RestoreTarget(Protocol):
 
 
 class Host(Protocol):
-    """One hypervisor or image folder. All methods raise HostError or one of its kind."""
+    """One hypervisor or image folder. All methods raise HostError or one of its kind.
+
+    Used by several threads at once and for hours: a connection that was lost, or a session that ran out, is made anew.
+    """
 
     def check(self) -> None:
         """Raise unless the host can be reached and read."""
@@ -110,8 +190,22 @@ class Host(Protocol):
 
     def inventory(self) -> list[VmInfo]: ...
 
-    def open_vm(self, ref: str) -> AbstractContextManager[OpenVm]:
-        """Hold the VM still and open its disks. Raises VmNotFound, DiskMissing, DiskDamaged."""
+    def open_vm(self, ref: str, chain: Chain | None = None) -> AbstractContextManager[OpenVm]:
+        """Hold the VM still and open its disks. Raises VmNotFound, DiskMissing, DiskDamaged.
+
+        A running VM goes on running; what holds its disks still, a snapshot for one, is removed at the end of the block
+        whatever happens in it, and what a crash left of an earlier block before it begins. chain: the backup that this
+        is for; without one nothing is tracked. That a backup was kept shows in the next one's ``since``: what serves
+        other tokens of the chain may be removed then, and not before.
+        """
+        ...
+
+    def power_on(self, ref: str) -> None:
+        """Start the VM; nothing happens if it runs. Raises VmNotFound, Unsupported."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections. The host is used no more."""
         ...
 
     def local_images(self, ref: str) -> Sequence[LocalImage] | None:
@@ -131,6 +225,7 @@ class Host(Protocol):
         """A place to restore to. ``attempt`` names this restore and makes temporary names unique.
 
         new_name None: over the VM ``original_ref`` (made anew if it is gone). Otherwise beside it, under that
-        name. Raises TargetExists if a VM or file of another origin has the final name.
+        name. A description of another kind is made from its hardware. Raises TargetExists if a VM or file of another
+        origin has the final name.
         """
         ...

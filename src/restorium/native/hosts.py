@@ -10,17 +10,24 @@ import msgspec
 from restorium.catalog import hosts
 from restorium.flows import hosts as flows
 from restorium.flows import inventory
+from restorium.hosts.interface import Login
 from restorium.native.exchange import Items, show
 from restorium.native.operation import Call, Operation
 from restorium.native.roles import ADMINISTRATORS, MONITORS
 
 
 class NewHost(msgspec.Struct, forbid_unknown_fields=True):
-    """``kind`` is ``image-folder``, whose ``address`` is a folder on the server's machine."""
+    """``kind`` and what its ``address`` is: docs/platforms.md. The address of an ``image-folder`` is a folder.
+
+    ``thumbprint``: SHA-256 in hex of the host's certificate, which is trusted then in place of a verified one.
+    """
 
     name: str
     kind: str
     address: str
+    username: str | None = None
+    password: str | None = None
+    thumbprint: str | None = None
 
 
 class Host(msgspec.Struct):
@@ -28,6 +35,7 @@ class Host(msgspec.Struct):
     name: str
     kind: str
     address: str
+    thumbprint: str | None
     created_at: datetime
 
 
@@ -49,7 +57,8 @@ class Vm(msgspec.Struct):
 
 def _add(call: Call) -> Host:
     new: NewHost = call.body
-    host_id = flows.add(call.engine, new.kind, new.name, new.address)
+    login = Login(new.username, new.password, new.thumbprint)
+    host_id = flows.add(call.engine, new.kind, new.name, new.address, login)
     with call.engine.database.read() as connection:
         return show(hosts.get(connection, host_id), Host)
 

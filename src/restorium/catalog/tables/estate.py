@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from restorium.catalog.tables.base import VOLATILE, identity, metadata, reference
 from restorium.catalog.types import Guid, Instant, Ordered
 from restorium.vocabulary.backups import Algorithm, BackupFileType, JobType, PointType
-from restorium.vocabulary.hierarchy import Platform
+from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
 from restorium.vocabulary.retention import RetainBy
 
 generations = sa.Table(
@@ -39,9 +39,16 @@ hosts = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("address", sa.Text, nullable=False),
     sa.Column("platform", Ordered(Platform), nullable=False),
+    sa.Column("host_type", Ordered(HostType), nullable=False, server_default="2"),
+    sa.Column("server_type", Ordered(ManagedServerType), nullable=False, server_default="5"),
+    sa.Column("credentials_id", Guid),
+    sa.Column("thumbprint", sa.Text),
     sa.Column("created_at", Instant, nullable=False),
 )
-"""A hypervisor or image folder: a hierarchy root by ``id`` and a managed server by ``managed_server_id``."""
+"""A hypervisor or image folder: a hierarchy root by ``id`` and a managed server by ``managed_server_id``.
+
+credentials_id: of its logon; ``thumbprint``: SHA-256 in hex of the certificate that it must have.
+"""
 
 repositories = sa.Table(
     "repositories",

@@ -14,11 +14,20 @@ from restorium.disks import detect_format, open_disk
 from restorium.disks.interface import DiskReader
 from restorium.hosts.image_folder.descriptions import SUFFIX, DescribedDisk, Description, read_description
 from restorium.hosts.image_folder.folder import check_ref, explained, inside
+from restorium.hosts.image_folder.hardware import read_hardware
 from restorium.hosts.image_folder.locks import HeldStill
 from restorium.hosts.image_folder.removal import remove_restored
 from restorium.hosts.image_folder.target import ImageFolderTarget
-from restorium.hosts.interface import DiskInfo, LocalImage, OpenVm, RestoreTarget, VmDescription, VmInfo
-from restorium.vocabulary.errors import DiskDamaged, InvalidInput, RestoriumError, VmNotFound
+from restorium.hosts.interface import (
+    Chain,
+    DiskInfo,
+    LocalImage,
+    OpenVm,
+    RestoreTarget,
+    VmDescription,
+    VmInfo,
+)
+from restorium.vocabulary.errors import DiskDamaged, InvalidInput, RestoriumError, Unsupported, VmNotFound
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +51,7 @@ class ImageFolder:
         return [self._listed(ref) for ref in self._refs()]
 
     @contextmanager
-    def open_vm(self, ref: str) -> Iterator[OpenVm]:
+    def open_vm(self, ref: str, chain: Chain | None = None) -> Iterator[OpenVm]:
         """Disks open, and QEMU kept from writing to them, until the block is left."""
         description = self._description(ref)
         with ExitStack() as stack:
@@ -53,7 +62,15 @@ class ImageFolder:
                 reader = stack.enter_context(_open(path, disk))
                 readers.append(reader)
                 infos.append(_info(path, disk, reader))
-            yield OpenVm(VmDescription(description.name, tuple(infos), _settings(description)), readers)
+            yield OpenVm(
+                VmDescription(
+                    description.name,
+                    tuple(infos),
+                    _settings(description),
+                    hardware=read_hardware(description),
+                ),
+                readers,
+            )
 
     def local_images(self, ref: str) -> list[LocalImage]:
         images = []
@@ -61,6 +78,14 @@ class ImageFolder:
             path = inside(self._folder, disk.file)
             images.append(LocalImage(path, disk.format or detect_format(path)))
         return images
+
+    def power_on(self, ref: str) -> None:
+        raise Unsupported(
+            "its host only keeps images and powers nothing on", hint="Start the VM where its images are used."
+        )
+
+    def close(self) -> None:
+        """Nothing is kept open."""
 
     def remove_restored(self, ref: str, attempt: str) -> None:
         remove_restored(self._folder, ref, attempt)

@@ -28,6 +28,7 @@ from restorium.hosts.image_folder.folder import (
     place_new,
     write_durably,
 )
+from restorium.hosts.image_folder.hardware import written_settings
 from restorium.hosts.image_folder.locks import HeldStill
 from restorium.hosts.image_folder.names import Original, Place, new_places, written_format
 from restorium.hosts.image_folder.plans import Move, Plan
@@ -41,6 +42,7 @@ from restorium.vocabulary.errors import (
     VmNotFound,
 )
 
+KIND = "image-folder"
 _LEFT_OUT = "left_out"
 """Member of a description that names the disks which a restore could not bring back."""
 
@@ -77,6 +79,9 @@ class ImageFolderTarget:
                 check_links(file)
             finally:
                 file.unlink(missing_ok=True)
+
+    def not_carried(self) -> Sequence[str]:
+        return ()
 
     def free_bytes(self) -> int | None:
         with explained(f"asking for the free space of {self._folder}"):
@@ -251,8 +256,7 @@ class ImageFolderTarget:
         return f".restorium-{self._attempt}.{what}"
 
     def _render(self, placed: Sequence[tuple[DiskInfo, Place]]) -> str:
-        settings = self._description.settings
-        of_vm, of_disks = dict(_table(settings, "vm")), _table(settings, "disks")
+        of_vm, of_disks = self._settings()
         disks = tuple(
             DescribedDisk(disk.key, place.file, written_format(disk), disk.size, _table(of_disks, disk.key))
             for disk, place in placed
@@ -262,6 +266,14 @@ class ImageFolderTarget:
         if left_out:
             of_vm[_LEFT_OUT] = left_out
         return render_description(Description(self._name, disks, of_vm, self._attempt))
+
+    def _settings(self) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """Of the VM and of its disks: what the original's description says, or of what hardware a foreign VM is."""
+        if self._description.kind == KIND:
+            settings = self._description.settings
+            return dict(_table(settings, "vm")), _table(settings, "disks")
+        hardware = self._description.hardware
+        return written_settings(hardware), {key: {"bus": bus} for key, bus in hardware.buses.items()}
 
 
 def _table(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:

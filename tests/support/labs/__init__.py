@@ -1,0 +1,83 @@
+"""Hosts for the conformance suites, each with a way to put VMs there and to look at them without Restorium.
+
+A host joins by a module of this package with a class like ``ImageFolderLab``, named in LABS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from restorium.hosts.interface import Login
+
+
+class Lab(Protocol):
+    """One host of ``kind``.
+
+    disk_format: what the host says of its VMs' disks. tracks: whether it knows what changed since the last backup.
+    powers: whether it runs VMs. original_ref_stays: whether a VM restored over itself keeps its ref.
+    """
+
+    kind: ClassVar[str]
+    disk_format: ClassVar[str]
+    tracks: ClassVar[bool]
+    powers: ClassVar[bool]
+    address: str
+    login: Login | None
+
+    def __init__(self, folder: Path) -> None: ...
+
+    def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        """A VM that is off, with these disks by key; gives its ref. The keys are the host's: see ``keys``."""
+        ...
+
+    def keys(self, count: int) -> list[str]:
+        """What the host calls the first disks of a VM."""
+        ...
+
+    def remove_vm(self, ref: str) -> None: ...
+    def start(self, ref: str) -> None:
+        """Run the VM; only where ``powers``."""
+        ...
+
+    def runs(self, ref: str) -> bool:
+        """Whether it runs and is not paused."""
+        ...
+
+    def write(self, ref: str, key: str, offset: int, data: bytes) -> None:
+        """Write to a disk as the VM would, whether it runs or not."""
+        ...
+
+    def contents(self, ref: str) -> dict[str, bytes]:
+        """What the disks hold, by key, read without Restorium."""
+        ...
+
+    def leftovers(self) -> Sequence[str]:
+        """What backups and restores must not leave: snapshots, overlays, temporary files and VMs, paused VMs."""
+        ...
+
+    def forget_changes(self, ref: str) -> None:
+        """Lose what the host knows of changes, as its own tools could; only where ``tracks``."""
+        ...
+
+    def cut(self) -> AbstractContextManager[None]:
+        """The host cannot be reached until the block is left."""
+        ...
+
+    def close(self) -> None:
+        """Stop what was started."""
+        ...
+
+
+_LABS = {"image-folder": "image_folder:ImageFolderLab"}
+KINDS = list(_LABS)
+
+
+def open_lab(kind: str, folder: Path) -> Lab:
+    module, _, name = _LABS[kind].partition(":")
+    made: Any = getattr(import_module(f"tests.support.labs.{module}"), name)
+    lab: Lab = made(folder)
+    return lab

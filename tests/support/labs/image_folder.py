@@ -1,0 +1,81 @@
+"""An image folder: raw disks, VMs that are off."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.disks import write_image
+
+
+class ImageFolderLab:
+    kind = "image-folder"
+    disk_format = "raw"
+    tracks = False
+    powers = False
+    login = None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "images"
+        self.folder.mkdir()
+        self.address = str(self.folder)
+
+    def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        lines = [f'name = "{name}"', "memory_mib = 4096"]
+        for key, content in contents.items():
+            write_image(self._disk(name, key), content, "raw")
+            lines += [
+                "[[disk]]",
+                f'key = "{key}"',
+                f'file = "{name}-{key}.raw"',
+                'format = "raw"',
+                'bus = "scsi"',
+            ]
+        (self.folder / f"{name}.vm.toml").write_text("\n".join(lines))
+        return name
+
+    def keys(self, count: int) -> list[str]:
+        return [f"disk{number}" for number in range(count)]
+
+    def remove_vm(self, ref: str) -> None:
+        (self.folder / f"{ref}.vm.toml").unlink()
+        for file in self.folder.glob(f"{ref}-*.raw"):
+            file.unlink()
+
+    def start(self, ref: str) -> None:
+        raise NotImplementedError
+
+    def runs(self, ref: str) -> bool:
+        return False
+
+    def write(self, ref: str, key: str, offset: int, data: bytes) -> None:
+        with self._disk(ref, key).open("r+b") as file:
+            file.seek(offset)
+            file.write(data)
+
+    def contents(self, ref: str) -> dict[str, bytes]:
+        described = tomllib.loads((self.folder / f"{ref}.vm.toml").read_text())
+        return {disk["key"]: (self.folder / disk["file"]).read_bytes() for disk in described["disk"]}
+
+    def leftovers(self) -> Sequence[str]:
+        return [file.name for file in self.folder.iterdir() if file.name.startswith(".")]
+
+    def forget_changes(self, ref: str) -> None:
+        raise NotImplementedError
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        away = self.folder.with_name("away")
+        self.folder.rename(away)
+        try:
+            yield
+        finally:
+            away.rename(self.folder)
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+    def _disk(self, ref: str, key: str) -> Path:
+        return self.folder / f"{ref}-{key}.raw"
