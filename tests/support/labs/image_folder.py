@@ -23,7 +23,8 @@ class ImageFolderLab:
         self.address = str(self.folder)
 
     def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
-        lines = [f'name = "{name}"', "memory_mib = 4096"]
+        lines = [f'name = "{name}"', "memory_mib = 64", "cpus = 1", 'firmware = "bios"']
+        lines += ["[[nic]]", 'mac = "52:54:00:12:34:56"', 'network = "default"']
         for key, content in contents.items():
             write_image(self._disk(name, key), content, "raw")
             lines += [
