@@ -1,4 +1,5 @@
-"""The network block device protocol, fixed newstyle: a client that reads and writes exports of others.
+"""The network block device protocol, fixed newstyle: a client that reads and writes exports of others, and a
+server of disks to read.
 
 Facts are those of the protocol's document (NetworkBlockDevice/nbd, doc/proto.md). Invariants: nothing waits for ever,
 for every read from a socket has a time limit; what the other side sends is bounded before room is made for it; a
@@ -6,6 +7,7 @@ connection on which anything went wrong is used no more. Nothing is kept on disk
 """
 
 from restorium.nbd.client import NbdReader, NbdWriter
+from restorium.nbd.server import NbdServer
 from restorium.nbd.sockets import Endpoint, TcpEndpoint, UnixEndpoint
 
-__all__ = ["Endpoint", "NbdReader", "NbdWriter", "TcpEndpoint", "UnixEndpoint"]
+__all__ = ["Endpoint", "NbdReader", "NbdServer", "NbdWriter", "TcpEndpoint", "UnixEndpoint"]
