@@ -266,6 +266,19 @@ def test_dry_run_tells_what_would_happen_and_does_nothing(
     assert command("sessions", "--json").json == sessions
 
 
+def test_a_restore_that_chooses_where_the_host_has_no_choice_is_refused(
+    command: Command, backed_up: str
+) -> None:
+    for choice in (("--storage", "gold"), ("--network", "office=lab"), ("--container", "tenants")):
+        refused = command("restore", backed_up, "--name", "elsewhere", *choice, "--dry-run")
+        assert "offers no choice of storage, networks or folder" in refused.errors
+        assert refused.code != 0
+    for mapping in (("office",), ("office=",), ("office=lab", "office=wan")):
+        networks = [word for each in mapping for word in ("--network", each)]
+        refused = command("restore", backed_up, "--name", "elsewhere", *networks)
+        assert (refused.code, mapping[-1] in refused.errors) == (2, True)
+
+
 def test_cancel_of_a_finished_restore_is_a_conflict(command: Command, backed_up: str) -> None:
     session = command("restore", backed_up, "--name", "web3", "--follow", "--json").json
     assert command("cancel", session["id"]).code == 6

@@ -6,13 +6,15 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from restorium.vocabulary.restore import RestoreSpec
+from restorium import hosts
+from restorium.vocabulary.restore import Placement, RestoreSpec
 from tests.support.em import PASSWORD, EmClient, Recorded, Site, basic, record_restores, standing_site
 
 _XML = {"Content-Type": "application/xml"}
@@ -236,6 +238,28 @@ def test_what_cannot_be_done_is_said_and_not_passed_over(
     ):
         assert client.post(path, json.dumps(body).encode()).status == 501
     assert recorded.specs == []
+
+
+def test_storage_is_named_by_a_reference_of_the_host_that_lets_one_choose(
+    here: Site, client: EmClient, recorded: Recorded, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point, root = here.ids["VmRestorePoint"], here.ids["HierarchyRoot"]
+    monkeypatch.setitem(hosts._KINDS, "image-folder", replace(hosts.kind_of("image-folder"), places=True))
+
+    def asked(member: str, ref: str) -> bytes:
+        parameters = {"VmNewName": "web2", member: ref}
+        return json.dumps({"VmRestoreSpec": {"VmRestoreParameters": parameters}}).encode()
+
+    refused(asked("DatastoreRef", f"urn:VMware:Datastore:{uuid4()}.datastore-12"), _JSON, "of its host")
+    refused(asked("DatastoreRef", "datastore-12"), _JSON, "hierarchy reference")
+    profile = "urn:vcloud:vdcstorageProfile:2f0e8dcb-8bf9-4b6a-8b2c-0a3f4bdf1f6c"
+    for member, kind, ref in (
+        ("DatastoreRef", "Datastore", "datastore-12"),
+        ("OrgVdcStorageProfileRef", "OrgVdcStorageProfile", profile),
+    ):
+        body = asked(member, f"urn:VMware:{kind}:{root}.{ref}")
+        assert client.post(f"/vmRestorePoints/{point}?action=restore", body).status == 202
+        assert recorded.specs[-1].placement == Placement(storage=ref)
 
 
 def test_restore_spec_is_understood_in_both_formats(here: Site, client: EmClient, recorded: Recorded) -> None:

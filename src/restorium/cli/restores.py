@@ -65,6 +65,16 @@ def restore(
     host: Annotated[
         str | None, typer.Option(help="Restore to this host; the original stays as it is.")
     ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Datastore or storage profile for the VM beside the original.")
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FROM=TO", help="Connect what was on one network to another; may be repeated."),
+    ] = None,
+    container: Annotated[
+        str | None, typer.Option(help="Folder, resource pool, VDC or vApp for the VM beside the original.")
+    ] = None,
     power_on: Annotated[bool, typer.Option("--power-on", help="Start the VM afterwards.")] = False,
     follow: Follow = False,
     dry_run: Annotated[
@@ -79,6 +89,7 @@ def restore(
         "host_id": None if host is None else client.named("/hosts", host)["id"],
         "new_name": name,
         "power_on": power_on,
+        "placement": {"container": container, "storage": storage, "networks": _mapping(network or [])},
     }
     if dry_run:
         _dry_run(client, output, body)
@@ -88,6 +99,20 @@ def restore(
         end_with(output, follow_restore(client, output, session["id"]))
     else:
         output.result(session, f"started restore session {session['id']}")
+
+
+def _mapping(networks: list[str]) -> dict[str, str]:
+    """``FROM=TO`` by FROM. Raises InvalidInput."""
+    mapping: dict[str, str] = {}
+    for given in networks:
+        source, equals, target = given.partition("=")
+        if not (source and equals and target) or source in mapping:
+            raise InvalidInput(
+                f"--network {given} does not map one network to another",
+                hint="Write --network FROM=TO, once for each network.",
+            )
+        mapping[source] = target
+    return mapping
 
 
 def _dry_run(client: Client, output: Output, body: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.restoring import Restoring
 from restorium.flows.sessions import Outcome, SessionFlows
-from restorium.vocabulary.errors import InvalidInput, NotFound
+from restorium.hosts import kind_of
+from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
 from restorium.vocabulary.restore import Caller, RestoreSpec
 from restorium.vocabulary.sessions import SessionResult, SessionState
 
@@ -26,9 +27,9 @@ from restorium.vocabulary.sessions import SessionResult, SessionState
 def start(engine: Engine, spec: RestoreSpec, caller: Caller, *, idempotency_key: str | None = None) -> UUID:
     """Ask for a restore; gives the id of its session, at once. The restore itself outlives the process.
 
-    With an idempotency key that the caller has used already, the session of that time. Raises NotFound for
-    the restore point or the host, InvalidInput for a new name without keep_original, Conflict for a key used
-    otherwise.
+    With an idempotency key that the caller has used already, the session of that time. Raises NotFound for the restore
+    point or the host, InvalidInput for a new name without keep_original, Unsupported for a placement that the host does
+    not offer, Conflict for a key used otherwise.
     """
     with engine.database.write() as connection:
         point = asked_for(connection, spec)
@@ -50,7 +51,19 @@ def asked_for(connection: Connection, spec: RestoreSpec) -> Row:
         raise NotFound(f"there is no restore point {spec.vm_restore_point_id}")
     if spec.host_id is not None:
         hosts.get(connection, spec.host_id)
+    if spec.placement.chooses:
+        check_places(connection, spec.host_id or point.host_id)
     return point
+
+
+def check_places(connection: Connection, host_id: UUID) -> None:
+    """Raises Unsupported unless one can choose where on the host a restored VM goes, NotFound."""
+    host = hosts.get(connection, host_id)
+    if not kind_of(host.kind).places:
+        raise Unsupported(
+            f"the host {host.name} offers no choice of storage, networks or folder",
+            hint="Leave them out, or restore to a host that has them.",
+        )
 
 
 def cancel(engine: Engine, session_id: UUID) -> None:

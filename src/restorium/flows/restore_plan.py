@@ -119,6 +119,7 @@ class _Planning:
                 attempt=str(uuid4()),
                 original_ref=self._point.vm_ref,
                 new_name=name,
+                placement=self._spec.placement,
             )
             self._not_carried = target.not_carried()
             return target

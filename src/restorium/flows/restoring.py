@@ -322,6 +322,7 @@ class Restoring:
             attempt=str(self._session_id),
             original_ref=self._session.vm_ref,
             new_name=self._name,
+            placement=self.spec.placement,
         )
 
     @contextmanager

@@ -17,12 +17,16 @@ from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of host, and what the Enterprise Manager API calls it. open: takes an address in the kind's own form."""
+    """A kind of host, and what the Enterprise Manager API calls it.
+
+    open: takes an address in the kind's own form. places: whether a restore may name storage, networks and container.
+    """
 
     open: Callable[[str, Login], Host]
     platform: Platform
     host_type: HostType
     server_type: ManagedServerType
+    places: bool = False
 
 
 def _image_folder(address: str, login: Login) -> Host:

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
+from restorium.vocabulary.restore import Placement
+
+_ANYWHERE = Placement()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +223,19 @@ class Host(Protocol):
         ...
 
     def restore_target(
-        self, description: VmDescription, *, attempt: str, original_ref: str, new_name: str | None
+        self,
+        description: VmDescription,
+        *,
+        attempt: str,
+        original_ref: str,
+        new_name: str | None,
+        placement: Placement = _ANYWHERE,
     ) -> RestoreTarget:
         """A place to restore to. ``attempt`` names this restore and makes temporary names unique.
 
         new_name None: over the VM ``original_ref`` (made anew if it is gone). Otherwise beside it, under that
-        name. A description of another kind is made from its hardware. Raises TargetExists if a VM or file of another
-        origin has the final name.
+        name. A description of another kind is made from its hardware. placement: only beside, and only where the
+        kind ``places``. Raises TargetExists if a VM or file of another origin has the final name, InvalidInput for a
+        placement that names what is not there.
         """
         ...

@@ -19,14 +19,25 @@ from restorium.native.operation import Call, Operation
 from restorium.native.reasons import Event, Reason, reason_of
 from restorium.native.roles import EVERYONE, RESTORERS
 from restorium.vocabulary.errors import AccessDenied, NotFound
-from restorium.vocabulary.restore import RestoreSpec
+from restorium.vocabulary.restore import Placement, RestoreSpec
 from restorium.vocabulary.sessions import RestoreKind, RestorePhase, SessionResult, SessionState
+
+
+class NewPlacement(msgspec.Struct, forbid_unknown_fields=True):
+    """Where on its host the VM goes, in the host's own refs or names. ``storage``: the datastore or storage profile of
+    its disks. ``networks``: by the network's name in the restore point, the one to connect to instead. ``container``:
+    the folder, resource pool, VDC or vApp. What is left out is the host's to choose.
+    """
+
+    container: str | None = None
+    storage: str | None = None
+    networks: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class NewRestore(msgspec.Struct, forbid_unknown_fields=True):
     """A restore over the original, or with ``keep_original`` beside it, as ``new_name`` or a name made up.
 
-    host_id: restore to this host instead, which needs ``keep_original``.
+    host_id: restore to this host instead, which needs ``keep_original``, as ``placement`` does.
     """
 
     restore_point_id: UUID
@@ -35,6 +46,7 @@ class NewRestore(msgspec.Struct, forbid_unknown_fields=True):
     power_on: bool = False
     quick_rollback: bool = False
     host_id: UUID | None = None
+    placement: NewPlacement = msgspec.field(default_factory=NewPlacement)
 
 
 class Links(msgspec.Struct, rename={"self_": "self"}):
@@ -173,6 +185,7 @@ def _spec(call: Call) -> RestoreSpec:
         keep_original=new.keep_original,
         new_name=new.new_name,
         host_id=new.host_id,
+        placement=Placement(**msgspec.structs.asdict(new.placement)),
     )
     with call.engine.database.read() as connection:
         if points.vm_listing.one(connection, new.restore_point_id, call.visible) is None:

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from restorium.vocabulary.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where on its host a restored VM goes, in the host's own refs or names; what is not named, the host chooses.
+
+    container: the folder, resource pool, VDC or vApp. storage: the datastore or storage profile of all disks.
+    networks: by the network's name in the restore point, the one to connect to instead.
+    """
+
+    container: str | None = None
+    storage: str | None = None
+    networks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether anything is named."""
+        return self != Placement()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +35,7 @@ class RestoreSpec:
         original untouched. Otherwise the original is replaced, at the very end and in one step a disk.
     quick_rollback: only blocks that differ need be written; excludes ``keep_original``.
     host_id: restore to this host and not to the VM's own; always under a name that is free there.
+    placement: where on the host; a VM restored over the original stays where it is.
     """
 
     vm_restore_point_id: UUID
@@ -24,6 +44,7 @@ class RestoreSpec:
     keep_original: bool = False
     new_name: str | None = None
     host_id: UUID | None = None
+    placement: Placement = field(default_factory=Placement)
 
     def __post_init__(self) -> None:
         if self.keep_original and self.quick_rollback:
@@ -35,6 +56,11 @@ class RestoreSpec:
             raise InvalidInput(
                 "a restore to another host leaves the original as it is",
                 hint="Keep the original to restore to another host.",
+            )
+        if self.placement.chooses and not self.keep_original:
+            raise InvalidInput(
+                "a VM restored over the original stays on its storage and networks",
+                hint="Keep the original, or give a new name, to choose where the VM goes.",
             )
 
 

@@ -21,8 +21,9 @@ from restorium.em.values import TEXT
 from restorium.flows import restore as flows
 from restorium.vocabulary.backups import Algorithm, PointType
 from restorium.vocabulary.errors import InvalidInput, Unsupported
+from restorium.vocabulary.hierarchy import HierarchyRef
 from restorium.vocabulary.ids import parse_uid
-from restorium.vocabulary.restore import RestoreSpec
+from restorium.vocabulary.restore import Placement, RestoreSpec
 
 
 def _root(value: str) -> UUID | None:
@@ -54,11 +55,12 @@ _BODY = Spec(
     (Field("VmRestoreSpec", _VM),),
     one_of=True,
 )
-_ELSEWHERE = ("DatastoreRef", "OrgVdcStorageProfileRef", "LinkedCloneVmTemplateRef")
+_STORAGES = ("DatastoreRef", "OrgVdcStorageProfileRef")
+_LINKED = "LinkedCloneVmTemplateRef"
 
 
 def _restore(call: Call, point: Row) -> Answer:
-    spec = _spec(point, (call.body or {}).get("VmRestoreSpec", {}))
+    spec = _spec(call, point, (call.body or {}).get("VmRestoreSpec", {}))
 
     def start() -> Started:
         session_id = flows.start(call.engine, spec, call.caller)
@@ -69,7 +71,7 @@ def _restore(call: Call, point: Row) -> Answer:
     return tasks.run(call, "StartVMRestore", start)
 
 
-def _spec(point: Row, asked: Values) -> RestoreSpec:
+def _spec(call: Call, point: Row, asked: Values) -> RestoreSpec:
     parameters: Values = asked.get("VmRestoreParameters", {})
     named: UUID = parameters.get("VmRestorePointUid", point.id)
     if named != point.id:
@@ -82,9 +84,8 @@ def _spec(point: Row, asked: Values) -> RestoreSpec:
             f"HierarchyRootUid is {root}, but the VM was on {point.host_id}",
             hint="Leave HierarchyRootUid out: a VM is restored to where it was backed up.",
         )
-    for unserved in _ELSEWHERE:
-        if unserved in parameters:
-            raise Unsupported(f"{unserved} is not offered for this VM", hint=f"Leave {unserved} out.")
+    if _LINKED in parameters:
+        raise Unsupported(f"{_LINKED} is not offered: VMs are restored whole", hint=f"Leave {_LINKED} out.")
     name: str | None = parameters.get("VmNewName")
     return RestoreSpec(
         point.id,
@@ -92,7 +93,24 @@ def _spec(point: Row, asked: Values) -> RestoreSpec:
         quick_rollback=asked.get("QuickRollback", False),
         keep_original=asked.get("KeepOriginalVM", False) or name is not None,
         new_name=name,
+        placement=Placement(storage=_storage(call, point, parameters)),
     )
+
+
+def _storage(call: Call, point: Row, parameters: Values) -> str | None:
+    """The host's own ref of the datastore or storage profile that is named. Raises Unsupported, InvalidInput."""
+    named = [parameters[each] for each in _STORAGES if each in parameters]
+    if not named:
+        return None
+    with call.engine.database.read() as connection:
+        flows.check_places(connection, point.host_id)
+    refs = [HierarchyRef.parse(each) for each in named]
+    if len(refs) > 1 or refs[0].root != point.host_id:
+        raise InvalidInput(
+            "the disks of a VM go to one datastore or storage profile of its host",
+            hint=f"Name one of {' and '.join(_STORAGES)}, as the look-up gives it.",
+        )
+    return refs[0].ref
 
 
 class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", vm_bound=True):

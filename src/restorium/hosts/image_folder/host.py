@@ -28,8 +28,10 @@ from restorium.hosts.interface import (
     VmInfo,
 )
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput, RestoriumError, Unsupported, VmNotFound
+from restorium.vocabulary.restore import Placement
 
 _log = structlog.get_logger(__name__)
+_ANYWHERE = Placement()
 
 
 class ImageFolder:
@@ -91,8 +93,16 @@ class ImageFolder:
         remove_restored(self._folder, ref, attempt)
 
     def restore_target(
-        self, description: VmDescription, *, attempt: str, original_ref: str, new_name: str | None
+        self,
+        description: VmDescription,
+        *,
+        attempt: str,
+        original_ref: str,
+        new_name: str | None,
+        placement: Placement = _ANYWHERE,
     ) -> RestoreTarget:
+        if placement.chooses:
+            raise Unsupported("a folder of images has neither storage nor networks to choose from")
         return ImageFolderTarget(
             self._folder, description, attempt=attempt, original_ref=original_ref, new_name=new_name
         )
