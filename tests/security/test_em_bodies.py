@@ -232,11 +232,8 @@ def test_what_cannot_be_done_is_said_and_not_passed_over(
     here: Site, client: EmClient, recorded: Recorded
 ) -> None:
     path = f"/vmRestorePoints/{here.ids['VmRestorePoint']}?action=restore"
-    for body in (
-        {"VmRestoreSpec": {"HierarchyRootUid": f"urn:veeam:HierarchyRoot:{uuid4()}"}},
-        {"VmRestoreSpec": {"VmRestoreParameters": {"DatastoreRef": "urn:VMware:Datastore:x"}}},
-    ):
-        assert client.post(path, json.dumps(body).encode()).status == 501
+    body = {"VmRestoreSpec": {"VmRestoreParameters": {"DatastoreRef": "urn:VMware:Datastore:x"}}}
+    assert client.post(path, json.dumps(body).encode()).status == 501
     assert recorded.specs == []
 
 
@@ -267,6 +264,8 @@ def test_restore_spec_is_understood_in_both_formats(here: Site, client: EmClient
     plain = RestoreSpec(point)
     beside = RestoreSpec(point, power_on=True, keep_original=True, new_name="web & co")
     quick = RestoreSpec(point, quick_rollback=True)
+    other = uuid4()
+    elsewhere = RestoreSpec(point, keep_original=True, host_id=other)
     xmlns = 'xmlns="http://www.veeam.com/ent/v1.0" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
     given: list[tuple[str | bytes, RestoreSpec]] = [
         ("", plain),
@@ -305,6 +304,7 @@ def test_restore_spec_is_understood_in_both_formats(here: Site, client: EmClient
         ),
         (_VM.format("<QuickRollback>true</QuickRollback>"), quick),
         ('{"vmRestoreSpec":{"quickRollback":true}}', quick),
+        (_VM.format(f"<HierarchyRootUid>urn:veeam:HierarchyRoot:{other}</HierarchyRootUid>"), elsewhere),
     ]
     for body, expected in given:
         raw = body if isinstance(body, bytes) else body.encode()

@@ -78,12 +78,8 @@ def _spec(call: Call, point: Row, asked: Values) -> RestoreSpec:
         raise InvalidInput(
             f"VmRestorePointUid is {named}, the address names {point.id}", hint="Name the same point in both."
         )
-    root = asked.get("HierarchyRootUid", point.host_id)
-    if root != point.host_id:
-        raise Unsupported(
-            f"HierarchyRootUid is {root}, but the VM was on {point.host_id}",
-            hint="Leave HierarchyRootUid out: a VM is restored to where it was backed up.",
-        )
+    root: UUID = asked.get("HierarchyRootUid", point.host_id)
+    elsewhere = root != point.host_id
     if _LINKED in parameters:
         raise Unsupported(f"{_LINKED} is not offered: VMs are restored whole", hint=f"Leave {_LINKED} out.")
     name: str | None = parameters.get("VmNewName")
@@ -91,21 +87,22 @@ def _spec(call: Call, point: Row, asked: Values) -> RestoreSpec:
         point.id,
         power_on=asked.get("PowerOnAfterRestore", False),
         quick_rollback=asked.get("QuickRollback", False),
-        keep_original=asked.get("KeepOriginalVM", False) or name is not None,
+        keep_original=asked.get("KeepOriginalVM", False) or name is not None or elsewhere,
         new_name=name,
-        placement=Placement(storage=_storage(call, point, parameters)),
+        host_id=root if elsewhere else None,
+        placement=Placement(storage=_storage(call, root, parameters)),
     )
 
 
-def _storage(call: Call, point: Row, parameters: Values) -> str | None:
+def _storage(call: Call, root: UUID, parameters: Values) -> str | None:
     """The host's own ref of the datastore or storage profile that is named. Raises Unsupported, InvalidInput."""
     named = [parameters[each] for each in _STORAGES if each in parameters]
     if not named:
         return None
     with call.engine.database.read() as connection:
-        flows.check_places(connection, point.host_id)
+        flows.check_places(connection, root)
     refs = [HierarchyRef.parse(each) for each in named]
-    if len(refs) > 1 or refs[0].root != point.host_id:
+    if len(refs) > 1 or refs[0].root != root:
         raise InvalidInput(
             "the disks of a VM go to one datastore or storage profile of its host",
             hint=f"Name one of {' and '.join(_STORAGES)}, as the look-up gives it.",
