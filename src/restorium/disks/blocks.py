@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
-from restorium.disks.files import ImageFile, OpenImage
+from restorium.disks.files import BlockFile, OpenImage
 from restorium.disks.interface import Extent, data_extents
 from restorium.vocabulary.errors import InvalidInput
 
@@ -20,7 +20,7 @@ class BlockWriter(OpenImage):
     place: where in the file a block is, by its number; 0 for one that has no place.
     """
 
-    def __init__(self, file: ImageFile, size: int, block_size: int, place: Callable[[int], int]) -> None:
+    def __init__(self, file: BlockFile, size: int, block_size: int, place: Callable[[int], int]) -> None:
         super().__init__(file, size)
         self._block_size = block_size
         self._place = place

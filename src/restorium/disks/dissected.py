@@ -10,9 +10,9 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import PurePath
 
-from restorium.disks.files import ImageFile
+from restorium.disks.files import BlockFile
 from restorium.vocabulary.errors import DiskDamaged, RestoriumError
 
 FLATTEN = "Make a copy without snapshots, for example with qemu-img convert -O qcow2 OLD NEW."
@@ -21,7 +21,7 @@ FLATTEN = "Make a copy without snapshots, for example with qemu-img convert -O q
 class Stream(io.RawIOBase):
     """An image's file as dissect wants it: with a place, and without a name."""
 
-    def __init__(self, file: ImageFile) -> None:
+    def __init__(self, file: BlockFile) -> None:
         self._file = file
         self._place = 0
 
@@ -43,7 +43,7 @@ class Stream(io.RawIOBase):
 class Sectors:
     """Bytes by way of a function that reads whole sectors."""
 
-    def __init__(self, path: Path, read: Callable[[int, int], bytes], sector: int) -> None:
+    def __init__(self, path: PurePath, read: Callable[[int, int], bytes], sector: int) -> None:
         self._path = path
         self._read = read
         self._sector = sector
@@ -63,7 +63,7 @@ class Sectors:
 
 
 @contextmanager
-def damage(path: Path, where: str) -> Iterator[None]:
+def damage(path: PurePath, where: str) -> Iterator[None]:
     """Errors of dissect become DiskDamaged."""
     try:
         yield

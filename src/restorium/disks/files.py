@@ -6,15 +6,33 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from restorium.disks.interface import Extent
 from restorium.vocabulary.errors import DiskDamaged, DiskMissing, HostError, InvalidInput, TargetFull
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
+
+
+class BlockFile(Protocol):
+    """A file under an image, wherever it is; ``path`` is for messages, ``length`` in bytes.
+
+    Reads and writes name their place and may come from many threads. Errors are those of ``ImageFile``.
+    """
+
+    @property
+    def path(self) -> PurePath: ...
+    @property
+    def length(self) -> int: ...
+    def read_into(self, offset: int, buffer: memoryview) -> None: ...
+    def read(self, offset: int, length: int) -> bytes: ...
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None: ...
+    def set_length(self, length: int) -> None: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class ImageFile:
@@ -117,7 +135,7 @@ class ImageFile:
 class OpenImage:
     """What readers and writers of an image in one file have in common."""
 
-    def __init__(self, file: ImageFile, size: int) -> None:
+    def __init__(self, file: BlockFile, size: int) -> None:
         self.file = file
         self._size = size
 

@@ -20,9 +20,10 @@ class RawReader(OpenImage):
     def __init__(self, path: Path) -> None:
         file = ImageFile.to_read(path)
         super().__init__(file, file.length)
+        self._image = file
 
     def extents(self) -> Iterator[Extent]:
-        return file_extents(self.file, 0, self._size)
+        return file_extents(self._image, 0, self._size)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self.check_inside(offset, len(buffer))

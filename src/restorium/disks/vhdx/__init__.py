@@ -7,17 +7,35 @@ before leaves a file that is none.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from restorium.disks.interface import DiskReader
-from restorium.disks.vhdx.writer import create_vhdx, reopen_vhdx
+from restorium.disks.files import BlockFile, ImageFile
+from restorium.disks.interface import DiskReader, DiskWriter, Extent
+from restorium.disks.vhdx.writer import check_vhdx_size, make_vhdx, resume_vhdx
 
-__all__ = ["create_vhdx", "open_vhdx", "reopen_vhdx"]
+__all__ = ["create_vhdx", "make_vhdx", "open_vhdx", "read_vhdx", "reopen_vhdx", "resume_vhdx"]
+
+
+def create_vhdx(path: Path, size: int, extents: Iterable[Extent]) -> DiskWriter:
+    """See ``make_vhdx``. Raises InvalidInput over 64 TiB."""
+    check_vhdx_size(path, size)
+    return make_vhdx(ImageFile.new(path), size, extents)
+
+
+def reopen_vhdx(path: Path, size: int) -> DiskWriter:
+    """See ``resume_vhdx``."""
+    return resume_vhdx(ImageFile.to_write(path), size)
 
 
 def open_vhdx(path: Path) -> DiskReader:
     """Raises DiskMissing, DiskDamaged, Unsupported."""
+    return read_vhdx(ImageFile.to_read(path))
+
+
+def read_vhdx(file: BlockFile) -> DiskReader:
+    """The disk in a file that need not be this machine's. Raises DiskDamaged, Unsupported; the file is closed then."""
     # dissect takes longer to import than the rest of a backup or restore.
     from restorium.disks.vhdx.reader import VhdxReader
 
-    return VhdxReader(path)
+    return VhdxReader(file)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 from dissect.hypervisor.disk.c_vhdx import (
     ALIGNMENT,
@@ -14,27 +14,27 @@ from dissect.hypervisor.disk.c_vhdx import (
 )
 from dissect.hypervisor.disk.vhdx import VHDX, MetadataTable, RegionTable
 
-from restorium.disks.dissected import FLATTEN, Sectors, Stream, damage
-from restorium.disks.files import ImageFile, OpenImage, joined
+from restorium.disks.dissected import FLATTEN, Stream, damage
+from restorium.disks.files import BlockFile, OpenImage, joined
 from restorium.disks.interface import Extent
 from restorium.vocabulary.errors import DiskDamaged, Unsupported
 
 _REGION_TABLES = (3 * ALIGNMENT, 4 * ALIGNMENT)
 _MOST_REGIONS = 2047
+_MIB = 1 << 20
 
 
 class VhdxReader(OpenImage):
-    """Raises Unsupported for a differencing disk, and for one that was not closed cleanly."""
+    """Raises Unsupported for a differencing disk, and for one that was not closed cleanly; the file is closed then."""
 
-    def __init__(self, path: Path) -> None:
-        file = ImageFile.to_read(path)
+    def __init__(self, file: BlockFile) -> None:
         try:
-            with damage(path, "as a vhdx image"):
+            with damage(file.path, "as a vhdx image"):
                 _check(file)
                 self._disk = VHDX(Stream(file))
                 super().__init__(file, int(self._disk.size))
                 self._check_map()
-                self._sectors = Sectors(path, self._disk.read_sectors, self._disk.sector_size)
+                self._lock = threading.Lock()
         except BaseException:
             file.close()
             raise
@@ -48,18 +48,27 @@ class VhdxReader(OpenImage):
         block, end = self._disk.block_size, offset + len(buffer)
         position = offset
         while position < end:
-            # dissect takes what follows a block in the file for the next block: it is never asked beyond one.
-            stop = min(position - position % block + block, end)
-            self._sectors.read_into(position, buffer[position - offset : stop - offset])
-            position = stop
+            number, inside = divmod(position, block)
+            length = min(block - inside, end - position)
+            part = buffer[position - offset : position - offset + length]
+            place = self._place(number)
+            if place is None:
+                part[:] = bytes(length)
+            else:
+                self.file.read_into(place + inside, part)
+            position += length
 
     def _blocks(self) -> Iterator[Extent]:
         block = self._disk.block_size
         for offset in range(0, self._size, block):
-            with self._sectors.lock, damage(self.file.path, "in its map"):
-                state = self._disk.bat.pb(offset // block).state
-            is_hole = state != c_vhdx.PAYLOAD_BLOCK_FULLY_PRESENT
+            is_hole = self._place(offset // block) is None
             yield Extent(offset, min(block, self._size - offset), is_hole)
+
+    def _place(self, block: int) -> int | None:
+        """Where in the file the block is; None for one that reads as zeros. dissect keeps a place in its file."""
+        with self._lock, damage(self.file.path, "in its map"):
+            entry = self._disk.bat.pb(block)
+            return entry.file_offset_mb * _MIB if entry.state == c_vhdx.PAYLOAD_BLOCK_FULLY_PRESENT else None
 
     def _check_map(self) -> None:
         """The map lies in the file, so that a walk over it comes to an end."""
@@ -69,7 +78,7 @@ class VhdxReader(OpenImage):
             raise DiskDamaged(f"{self.file.path} declares {self._size} bytes, more than its map has room for")
 
 
-def _check(file: ImageFile) -> None:
+def _check(file: BlockFile) -> None:
     stream = Stream(file)
     headers = []
     for place in (ALIGNMENT, 2 * ALIGNMENT):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePath
 from uuid import UUID, uuid4
 
 from restorium.disks.blocks import SECTOR, BlockWriter, check_sectors, data_runs, divide, little_endian
-from restorium.disks.files import ImageFile
+from restorium.disks.files import BlockFile
 from restorium.disks.interface import Extent
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput
 
@@ -52,14 +52,20 @@ _BITMAP_EVERY = (1 << 23) * SECTOR // _BLOCK
 """So many blocks are followed in the table by the entry of a sector bitmap, which only snapshots have."""
 
 
-def create_vhdx(path: Path, size: int, extents: Iterable[Extent]) -> BlockWriter:
-    """A new image with a block for every MiB that an extent with data touches. Raises InvalidInput over 64 TiB."""
+def check_vhdx_size(path: PurePath, size: int) -> None:
+    """Raises InvalidInput unless a vhdx image can hold a disk of so many bytes."""
     check_sectors(size, f"vhdx image {path}")
     if size > _LARGEST:
         raise InvalidInput(
             f"{path} would have {size} bytes; a vhdx disk has 64 TiB at most", hint="Use raw or qcow2."
         )
-    file = ImageFile.new(path)
+
+
+def make_vhdx(file: BlockFile, size: int, extents: Iterable[Extent]) -> BlockWriter:
+    """A new image in an empty file, with a block for every MiB that an extent with data touches.
+
+    The file is closed if that fails.
+    """
     try:
         table = _lay_out(file, size, extents)
         return _writer(file, size, table)
@@ -68,16 +74,15 @@ def create_vhdx(path: Path, size: int, extents: Iterable[Extent]) -> BlockWriter
         raise
 
 
-def reopen_vhdx(path: Path, size: int) -> BlockWriter:
-    """An image made by ``create_vhdx``. Raises DiskDamaged unless it is whole and its disk has ``size`` bytes."""
-    file = ImageFile.to_write(path)
+def resume_vhdx(file: BlockFile, size: int) -> BlockWriter:
+    """An image made by ``make_vhdx``. Raises DiskDamaged unless it is whole and its disk has ``size`` bytes."""
     try:
         if file.length < _TABLE or file.read(0, len(_SIGNATURE)) != _SIGNATURE:
-            raise DiskDamaged(f"{path} is no image that Restorium has made to its end")
+            raise DiskDamaged(f"{file.path} is no image that Restorium has made to its end")
         items = file.read(_METADATA + _ITEMS_AT, len(_items(0, _NOBODY)))
         found = int.from_bytes(items[8:16], "little")
         if found != size:
-            raise DiskDamaged(f"{path} holds a disk of {found} bytes, not {size}")
+            raise DiskDamaged(f"{file.path} holds a disk of {found} bytes, not {size}")
         table = array("Q", bytes(_entries(size) * 8))
         file.read_into(_TABLE, memoryview(table).cast("B"))
         return _writer(file, size, little_endian(table))
@@ -86,7 +91,7 @@ def reopen_vhdx(path: Path, size: int) -> BlockWriter:
         raise
 
 
-def _writer(file: ImageFile, size: int, table: array[int]) -> BlockWriter:
+def _writer(file: BlockFile, size: int, table: array[int]) -> BlockWriter:
     return BlockWriter(file, size, _BLOCK, lambda block: table[_index(block)] & _PLACE)
 
 
@@ -99,7 +104,7 @@ def _entries(size: int) -> int:
     return blocks + max(blocks - 1, 0) // _BITMAP_EVERY
 
 
-def _lay_out(file: ImageFile, size: int, extents: Iterable[Extent]) -> array[int]:
+def _lay_out(file: BlockFile, size: int, extents: Iterable[Extent]) -> array[int]:
     """Write all but the blocks; gives the table."""
     table = array("Q", bytes(_entries(size) * 8))
     table_length = max(divide(len(table) * 8, _MIB), 1) * _MIB
