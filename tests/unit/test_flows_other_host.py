@@ -7,11 +7,15 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
+from restorium.catalog import restore_sessions
 from restorium.catalog.listing import Visibility
+from restorium.catalog.tables import hosts as host_rows
 from restorium.evidence import PublicKey
 from restorium.flows import evidence, hosts
 from restorium.vocabulary.errors import InvalidInput, NotFound
+from restorium.vocabulary.hierarchy import Platform
 from restorium.vocabulary.restore import RestoreSpec
 from restorium.vocabulary.sessions import SessionResult
 from tests.support import evidence as independent
@@ -55,6 +59,15 @@ def test_vm_is_made_anew_on_the_other_host_and_records_name_it(site: Site, tmp_p
     pem = PublicKey(evidence.keys(site.engine)[0].public_key).pem
     target = independent.read(document, pem)["target"]
     assert (target["host_id"], target["host_name"]) == (str(other_id), "other")
+
+    with site.database.write() as connection:
+        connection.execute(
+            sa.update(host_rows).values(platform=Platform.HYPERV).where(host_rows.c.id == other_id)
+        )
+    with site.database.read() as connection:
+        listed = restore_sessions.listing.one(connection, session.id, Visibility.everything())
+    assert listed is not None
+    assert listed.platform is Platform.HYPERV, "the reference to the VM is of the host that has it"
 
     again = site.restore(point.id, keep_original=True, host_id=other_id)
     assert again.restored_ref == "web-2"

@@ -185,11 +185,14 @@ def _spec_json(spec: RestoreSpec) -> dict[str, Any]:
     return found
 
 
+_MADE_ON = sa.func.coalesce(restore_sessions.c.target_host_id, restore_sessions.c.host_id)
+"""The host of the VM that is made; its platform is that of the reference to it."""
+
 listing = Listing(
     columns_of(restore_sessions, without={"spec", "idempotency_key"})
     | {"platform": optional(hosts.c.platform)}
     | servers.PARENT,
-    servers.joined(restore_sessions.outerjoin(hosts, hosts.c.id == restore_sessions.c.host_id)),
+    servers.joined(restore_sessions.outerjoin(hosts, hosts.c.id == _MADE_ON)),
     cut=in_scope(restore_sessions.c.host_id, restore_sessions.c.vm_ref),
     special={"change": changes.is_after},
 )
