@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from restorium.catalog import accounts, jobs
+from restorium.catalog import accounts, job_sessions, jobs
 from restorium.catalog.accounts import Scope
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
+from restorium.vocabulary.restore import Caller
 from restorium.vocabulary.roles import Role
+from restorium.vocabulary.sessions import SessionResult, SessionState
 from restorium.web.app import PAGES, create
 from tests.support.clock import ManualClock
 from tests.support.em import PASSWORD, Site, populate, site
@@ -171,6 +173,27 @@ def test_vms_at_risk_are_those_of_the_native_api(browser: TestClient, clock: Man
     _log_on(browser)
     assert re.search(r"Not restored for \d\d days", browser.get("/vms").text)
     assert re.search(r"Not restored for \d\d days", browser.get("/").text)
+
+
+def test_long_lists_are_turned_page_by_page(
+    browser: TestClient, here: Site, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("restorium.web.pages.jobs._RUNS", 2)
+    path = f"/jobs/{here.ids['Job']}"
+    with here.database.write() as connection:
+        for _ in range(4):
+            clock.advance(60)
+            run = job_sessions.create(connection, here.ids["Job"], Caller("jo", None))
+            job_sessions.advance(connection, run.id, SessionState.STOPPED, result=SessionResult.SUCCESS)
+    _log_on(browser)
+    address, seen = path, list[str]()
+    while address:
+        text = browser.get(address).text
+        assert ("Newest" in text) == (address != path)
+        seen += re.findall(r'href="/job-sessions/([-0-9a-f]+)"', text)
+        older = re.search(r'href="([^"]+)">Older', text)
+        address = older[1] if older else ""
+    assert len(seen) == len(set(seen)) >= 5
 
 
 def test_names_are_escaped(browser: TestClient) -> None:

@@ -37,7 +37,7 @@ def list_entries(
     operation: _Operation = None,
     since: _Since = None,
     until: _Until = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    limit: Annotated[int, typer.Option(min=1)] = 100,
 ) -> None:
     """List entries, the newest first."""
     found = client.items("/audit", actor=actor, operation=operation, since=since, until=until, limit=limit)

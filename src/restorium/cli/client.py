@@ -27,6 +27,8 @@ from restorium.vocabulary.errors import (
 _TIMEOUT_SECONDS = 60.0
 _AGAIN_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0
+_PAGE = 1000
+"""The most that a server gives at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,19 @@ class Client:
         given = {name: value for name, value in query.items() if value is not None}
         return self.request("GET", path, params=given)
 
-    def items(self, path: str, **query: str | int | None) -> list[dict[str, Any]]:
-        """The members of a collection."""
-        found: list[dict[str, Any]] = self.get(path, **query)["items"]
-        return found
+    def items(
+        self, path: str, *, limit: int | None = None, **query: str | int | None
+    ) -> list[dict[str, Any]]:
+        """The members of a collection, page by page: the first ``limit``, all if that is None."""
+        found: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            most = None if limit is None else min(_PAGE, limit - len(found))
+            page = self.get(path, **query, limit=most, after=after)
+            found += page["items"]
+            after = page.get("next")
+            if after is None or (limit is not None and len(found) >= limit):
+                return found
 
     def named(self, path: str, name: str) -> dict[str, Any]:
         """The one member of a collection that is called ``name`` or has it as its id. Raises NotFound."""

@@ -246,7 +246,7 @@ def runs(
     client: Client,
     output: Output,
     plan: Annotated[str | None, typer.Option(help="Only runs of this plan.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list.")] = 100,
 ) -> None:
     """List the runs, newest first."""
     plan_id = None if plan is None else client.named("/drill-plans", plan)["id"]
@@ -268,7 +268,7 @@ def results(
     client: Client,
     output: Output,
     vm: Annotated[str | None, typer.Option(help="Only of this VM.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list.")] = 100,
 ) -> None:
     """List what drills of VMs came to, newest first: how recovery times change."""
     output.table(

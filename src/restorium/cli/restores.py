@@ -39,7 +39,7 @@ def points(
     client: Client,
     output: Output,
     vm: Annotated[str | None, typer.Option(help="Only restore points of this VM.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list.")] = 100,
 ) -> None:
     """List the restore points of VMs, newest first."""
     output.table(
@@ -160,7 +160,7 @@ def sessions(
         str | None, typer.Option(help="Only those asked for since then: a moment, or 90m, 36h, 7d ago.")
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print all as CSV.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list.")] = 100,
 ) -> None:
     """List the restore sessions, newest first, or show one."""
     begun = None if since is None else parse_since(since, datetime.now(UTC)).isoformat()

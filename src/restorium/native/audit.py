@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -12,21 +12,14 @@ from restorium.catalog.filters import storable
 from restorium.catalog.listing import Row
 from restorium.flows import audit as flows
 from restorium.flows.audit import Content, Wanted
-from restorium.native.exchange import whole
+from restorium.native.exchange import moment
 from restorium.native.operation import Call, Operation
+from restorium.native.paging import Asked, Page, seal
 from restorium.native.roles import ADMINISTRATORS
 from restorium.reports import csv_lines
 from restorium.vocabulary.errors import InvalidInput
 
-_LARGEST = 2**63 - 1
 _QUERY = ("actor", "operation", "since", "until")
-
-
-class AuditEntries(msgspec.Struct):
-    """``next`` is what to ask for as ``before`` to go on; null at the end of the log."""
-
-    items: list[Content]
-    next: int | None
 
 
 class AuditHead(msgspec.Struct):
@@ -44,15 +37,12 @@ class AuditExport(StreamingResponse):
     media_types: ClassVar = ("application/x-ndjson", "text/csv")
 
 
-def _list(call: Call) -> AuditEntries:
+def _list(call: Call) -> Page[Content]:
     """Entries, the newest first: of ``actor``, of ``operation``, from ``since`` on, earlier than ``until``."""
-    before = call.request.query_params.get("before")
-    number = None if before is None else whole(before, 1, _LARGEST)
-    if before is not None and number is None:
-        raise InvalidInput(f"before={before} is not the number of an entry")
-    limit = call.limit
-    found = flows.page(call.engine, _wanted(call), before=number, limit=limit)
-    return AuditEntries(found, found[-1].number if len(found) == limit else None)
+    asked, limit = Asked.of(call, _QUERY), call.limit
+    before = None if asked.after is None else asked.after[0]
+    found = flows.page(call.engine, _wanted(asked.parameters), before=before, limit=limit)
+    return Page(found, seal(call, asked, [found[-1].number]) if len(found) == limit else None)
 
 
 def _head(call: Call) -> AuditHead:
@@ -67,15 +57,18 @@ def _export(call: Call) -> AuditExport:
     if asked not in _FORMATS:
         raise InvalidInput(f"format={asked} is not known", hint=f"Known are {', '.join(_FORMATS)}.")
     media_type, written = _FORMATS[asked]
-    return AuditExport(written(flows.stream(call.engine, _wanted(call))), media_type=media_type)
+    return AuditExport(
+        written(flows.stream(call.engine, _wanted(call.request.query_params))), media_type=media_type
+    )
 
 
-def _wanted(call: Call) -> Wanted:
-    return Wanted(_name(call, "actor"), _name(call, "operation"), call.moment("since"), call.moment("until"))
+def _wanted(asked: Mapping[str, str]) -> Wanted:
+    since, until = (moment(name, asked[name]) if name in asked else None for name in ("since", "until"))
+    return Wanted(_name(asked, "actor"), _name(asked, "operation"), since, until)
 
 
-def _name(call: Call, parameter: str) -> str | None:
-    text = call.request.query_params.get(parameter)
+def _name(asked: Mapping[str, str], parameter: str) -> str | None:
+    text = asked.get(parameter)
     if text is not None and not storable(text):
         raise InvalidInput(f"{parameter}={text!r} is no name")
     return text
@@ -103,7 +96,7 @@ _FORMATS: dict[str, tuple[str, Callable[[Iterator[Row]], Iterator[str] | Iterato
 }
 
 OPERATIONS = (
-    Operation("GET", "/audit", _list, ADMINISTRATORS, query=(*_QUERY, "before", "limit")),
+    Operation("GET", "/audit", _list, ADMINISTRATORS, query=(*_QUERY, "limit", "after")),
     Operation("GET", "/audit/head", _head, ADMINISTRATORS),
     Operation("GET", "/audit/export", _export, ADMINISTRATORS, query=(*_QUERY, "format")),
 )

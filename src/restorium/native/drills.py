@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,12 +12,14 @@ from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from restorium.catalog import drill_plans, drill_runs, drill_vms, jobs
-from restorium.catalog.listing import AllOf, Compare, Filter, Row
+from restorium.catalog.listing import Compare, Row
 from restorium.catalog.visibility import may_see
 from restorium.flows import drill_plans as plan_flows
 from restorium.flows import drill_report, drills
-from restorium.native.exchange import Items, show
+from restorium.native.exchange import show
+from restorium.native.lists import BY_NAME, Choice, guid, one_of, page_of, period, text
 from restorium.native.operation import Call, Operation
+from restorium.native.paging import Page
 from restorium.native.reasons import Event, Reason, reason_of
 from restorium.native.roles import ADMINISTRATORS, EVERYONE, MONITORS, RESTORERS
 from restorium.native.schedules import Schedule
@@ -24,7 +27,6 @@ from restorium.native.schedules import shown as shown_schedule
 from restorium.reports import DrillReport, as_csv, as_html
 from restorium.vocabulary import drills as values
 from restorium.vocabulary.errors import AccessDenied, InvalidInput, NotFound
-from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessionState
 
 _READERS = MONITORS | RESTORERS
@@ -191,6 +193,29 @@ class DrillRun(DrillRunSummary, kw_only=True):
     events: list[Event]
 
 
+_RUNS = Choice(
+    "-created_at",
+    ("created_at",),
+    {
+        "plan": guid("plan_id"),
+        "state": one_of("state", SessionState),
+        "result": one_of("result", SessionResult),
+        **period("created_at"),
+    },
+)
+_RESULTS = Choice(
+    "-started_at",
+    ("started_at",),
+    {
+        "vm": text("vm_name"),
+        "plan": guid("plan_id"),
+        "result": one_of("result", SessionResult),
+        **period("started_at"),
+    },
+    partial=frozenset({"started_at"}),
+)
+
+
 class Report(Response):
     """A page or a table."""
 
@@ -216,13 +241,14 @@ def _get(call: Call) -> DrillPlan:
     return _plan(call, call.id)
 
 
-def _list(call: Call) -> Items[DrillPlan]:
+def _list(call: Call) -> Page[DrillPlan]:
     """By name."""
-    with call.engine.database.read() as connection:
-        rows = drill_plans.listing.page(
-            connection, order=[("name", False)], limit=call.limit, visible=call.visible
-        )
-        return Items([_shown(call, connection, row) for row in rows])
+    return page_of(
+        call,
+        drill_plans.listing,
+        BY_NAME,
+        lambda connection, rows: [_shown(call, connection, row) for row in rows],
+    )
 
 
 def _start(call: Call) -> DrillRun:
@@ -235,19 +261,16 @@ def _start(call: Call) -> DrillRun:
     return _run(call, drills.start(call.engine, call.id, call.caller))
 
 
-def _list_runs(call: Call) -> Items[DrillRunSummary]:
-    """Newest first; ``plan`` is the id of a plan."""
-    plan = call.request.query_params.get("plan")
-    with call.engine.database.read() as connection:
-        rows = drill_runs.listing.page(
-            connection,
-            where=None if plan is None else Compare("plan_id", "==", parse_guid(plan)),
-            order=[("created_at", True)],
-            limit=call.limit,
-            visible=call.visible,
-        )
+def _list_runs(call: Call) -> Page[DrillRunSummary]:
+    """Newest first; ``plan`` is the id of a plan. ``state`` and ``result`` are one or more names with commas between
+    them; ``since`` and ``until`` are about when it was asked for.
+    """
+
+    def form(connection: Connection, rows: Sequence[Row]) -> list[DrillRunSummary]:
         counts = drill_vms.tallies(connection, [row.id for row in rows], call.visible)
-    return Items([DrillRunSummary(**_summary(row, counts[row.id])) for row in rows])
+        return [DrillRunSummary(**_summary(row, counts[row.id])) for row in rows]
+
+    return page_of(call, drill_runs.listing, _RUNS, form)
 
 
 def _get_run(call: Call) -> DrillRun:
@@ -264,23 +287,13 @@ def _cancel(call: Call) -> DrillRun:
     return _run(call, call.id)
 
 
-def _list_results(call: Call) -> Items[DrilledVm]:
-    """What drills of VMs came to, newest first; ``vm`` is a name, ``plan`` the id of a plan."""
-    asked = call.request.query_params
-    wanted: list[Filter] = [Compare("started_at", "!=", None)]
-    if "vm" in asked:
-        wanted.append(Compare("vm_name", "==", asked["vm"]))
-    if "plan" in asked:
-        wanted.append(Compare("plan_id", "==", parse_guid(asked["plan"])))
-    with call.engine.database.read() as connection:
-        rows = drill_vms.listing.page(
-            connection,
-            where=AllOf(wanted),
-            order=[("started_at", True)],
-            limit=call.limit,
-            visible=call.visible,
-        )
-    return Items([_drilled(row) for row in rows])
+def _list_results(call: Call) -> Page[DrilledVm]:
+    """What drills of VMs came to, newest first; ``vm`` is a name, ``plan`` the id of a plan; ``result`` is one or more
+    names with commas between them; ``since`` and ``until`` are about when its restore began.
+    """
+    return page_of(
+        call, drill_vms.listing, _RESULTS, lambda _connection, rows: [_drilled(row) for row in rows]
+    )
 
 
 def _report_of_run(call: Call) -> Report:
@@ -387,16 +400,16 @@ def _drilled(row: Row) -> DrilledVm:
 _PLAN, _RUN = "/drill-plans/{id}", "/drill-runs/{id}"
 
 OPERATIONS = (
-    Operation("GET", "/drill-plans", _list, _READERS, query=("limit",)),
+    Operation("GET", "/drill-plans", _list, _READERS, query=BY_NAME.query),
     Operation("POST", "/drill-plans", _add, ADMINISTRATORS, body=NewDrillPlan, status=201),
     Operation("GET", _PLAN, _get, _READERS),
     Operation("PUT", _PLAN, _change, ADMINISTRATORS, body=NewDrillPlan),
     Operation("DELETE", _PLAN, _remove, ADMINISTRATORS, status=204),
     Operation("POST", f"{_PLAN}/run", _start, RESTORERS, status=202),
-    Operation("GET", "/drill-runs", _list_runs, EVERYONE, query=("plan", "limit")),
+    Operation("GET", "/drill-runs", _list_runs, EVERYONE, query=_RUNS.query),
     Operation("GET", _RUN, _get_run, EVERYONE),
     Operation("POST", f"{_RUN}/cancel", _cancel, RESTORERS, status=202),
     Operation("GET", f"{_RUN}/report", _report_of_run, _READERS, query=("format",)),
-    Operation("GET", "/drill-results", _list_results, EVERYONE, query=("vm", "plan", "limit")),
+    Operation("GET", "/drill-results", _list_results, EVERYONE, query=_RESULTS.query),
     Operation("GET", "/drills/report", _report_of_time, _READERS, query=("from", "to", "format")),
 )

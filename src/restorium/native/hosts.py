@@ -12,7 +12,9 @@ from restorium.flows import hosts as flows
 from restorium.flows import inventory
 from restorium.hosts.interface import Login
 from restorium.native.exchange import Items, show
+from restorium.native.lists import BY_NAME, members, page_of
 from restorium.native.operation import Call, Operation
+from restorium.native.paging import Page
 from restorium.native.roles import ADMINISTRATORS, MONITORS
 
 
@@ -67,10 +69,9 @@ def _remove(call: Call) -> None:
     flows.remove(call.engine, call.id)
 
 
-def _list(call: Call) -> Items[Host]:
-    with call.engine.database.read() as connection:
-        rows = hosts.listing.page(connection, order=[("name", False)], limit=call.limit, visible=call.visible)
-        return Items([show(row, Host) for row in rows])
+def _list(call: Call) -> Page[Host]:
+    """By name."""
+    return page_of(call, hosts.listing, BY_NAME, members(Host))
 
 
 def _list_vms(call: Call) -> Items[Vm]:
@@ -78,7 +79,7 @@ def _list_vms(call: Call) -> Items[Vm]:
 
 
 OPERATIONS = (
-    Operation("GET", "/hosts", _list, MONITORS, query=("limit",)),
+    Operation("GET", "/hosts", _list, MONITORS, query=BY_NAME.query),
     Operation("DELETE", "/hosts/{id}", _remove, ADMINISTRATORS, status=204),
     Operation("POST", "/hosts", _add, ADMINISTRATORS, body=NewHost, status=201),
     Operation("GET", "/hosts/{id}/vms", _list_vms, ADMINISTRATORS),

@@ -14,8 +14,11 @@ from restorium.catalog.listing import Compare
 from restorium.flows import backup
 from restorium.flows import jobs as flows
 from restorium.flows.jobs import Changes
-from restorium.native.exchange import Items, show
+from restorium.native.exchange import show
+from restorium.native.exports import Export
+from restorium.native.lists import BY_NAME, Choice, guid, members, one_of, page_of, page_or_file, period, text
 from restorium.native.operation import Call, Operation
+from restorium.native.paging import Page
 from restorium.native.reasons import Event, Reason, reason_of
 from restorium.native.retention import Retention
 from restorium.native.retention import shown as shown_retention
@@ -24,7 +27,6 @@ from restorium.native.schedules import Schedule
 from restorium.native.schedules import shown as shown_schedule
 from restorium.vocabulary.backups import RunKind
 from restorium.vocabulary.errors import NotFound
-from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessionState
 
 
@@ -112,6 +114,21 @@ class JobSession(JobSessionSummary, kw_only=True):
     events: list[Event]
 
 
+_SESSIONS = Choice(
+    "-created_at",
+    ("created_at", "ended_at"),
+    {
+        "job": guid("job_id"),
+        "state": one_of("state", SessionState),
+        "result": one_of("result", SessionResult),
+        "kind": one_of("kind", RunKind),
+        "requested_by": text("requested_by"),
+        **period("created_at"),
+    },
+    partial=frozenset({"ended_at"}),
+)
+
+
 def _add(call: Call) -> Job:
     new: NewJob = call.body
     job_id = flows.add(call.engine, new.name, new.repository_id, [(vm.host_id, vm.vm_ref) for vm in new.vms])
@@ -164,28 +181,26 @@ def _remove(call: Call) -> None:
     flows.remove(call.engine, call.id)
 
 
-def _list(call: Call) -> Items[Job]:
-    with call.engine.database.read() as connection:
-        rows = jobs.listing.page(connection, order=[("name", False)], limit=call.limit, visible=call.visible)
-        return Items([_job(connection, row) for row in rows])
+def _list(call: Call) -> Page[Job]:
+    """By name."""
+    return page_of(
+        call, jobs.listing, BY_NAME, lambda connection, rows: [_job(connection, row) for row in rows]
+    )
 
 
 def _start(call: Call) -> JobSession:
     return session_of(call, backup.start(call.engine, call.id, call.caller))
 
 
-def _list_sessions(call: Call) -> Items[JobSessionSummary]:
-    """Newest first; ``job`` is the id of a job."""
-    job = call.request.query_params.get("job")
-    with call.engine.database.read() as connection:
-        rows = job_sessions.listing.page(
-            connection,
-            where=None if job is None else Compare("job_id", "==", parse_guid(job)),
-            order=[("created_at", True)],
-            limit=call.limit,
-            visible=call.visible,
-        )
-    return Items([show(row, JobSessionSummary) for row in rows])
+def _list_sessions(call: Call) -> Page[JobSessionSummary] | Export:
+    """Newest first; ``job`` is the id of a job. ``state``, ``result`` and ``kind`` are one or more names with commas
+    between them; ``since`` and ``until`` are about when it was asked for.
+
+    ``sort`` is created_at or ended_at (of those that have ended), descending with a ``-`` in front. With ``format`` csv
+    or ndjson, or such an Accept header, all that pass are sent, not one page.
+    """
+    columns = JobSessionSummary.__struct_fields__
+    return page_or_file(call, job_sessions.listing, _SESSIONS, members(JobSessionSummary), columns)
 
 
 def _get_session(call: Call) -> JobSession:
@@ -245,7 +260,7 @@ def session_of(call: Call, session_id: UUID) -> JobSession:
 
 
 OPERATIONS = (
-    Operation("GET", "/jobs", _list, MONITORS, query=("limit",)),
+    Operation("GET", "/jobs", _list, MONITORS, query=BY_NAME.query),
     Operation("POST", "/jobs", _add, ADMINISTRATORS, body=NewJob, status=201),
     Operation("GET", "/jobs/{id}", _get, MONITORS),
     Operation("PATCH", "/jobs/{id}", _change, ADMINISTRATORS, body=JobChanges),
@@ -257,7 +272,7 @@ OPERATIONS = (
     Operation("POST", "/jobs/{id}/vms", _add_vm, ADMINISTRATORS, body=JobVm, status=201),
     Operation("DELETE", "/jobs/{id}/vms/{vm_id}", _remove_vm, ADMINISTRATORS, status=204),
     Operation("POST", "/jobs/{id}/start", _start, ADMINISTRATORS, status=202),
-    Operation("GET", "/job-sessions", _list_sessions, MONITORS, query=("job", "limit")),
+    Operation("GET", "/job-sessions", _list_sessions, MONITORS, query=(*_SESSIONS.query, "format")),
     Operation("GET", "/job-sessions/{id}", _get_session, MONITORS),
     Operation("POST", "/job-sessions/{id}/cancel", _cancel_session, ADMINISTRATORS, status=202),
 )

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from restorium.catalog.listing import Filter, Listing, Order, Row
 from restorium.native.operation import Call
@@ -23,6 +24,9 @@ _OWNER = UUID("7b0ab1f6-1f0d-4a5e-9a39-6f7a3e0c2d11")
 _CHUNK = 500
 
 T = TypeVar("T")
+
+Form = Callable[[Connection, Sequence[Row]], Sequence[T]]
+"""Rows of one read to what is shown of them."""
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -64,19 +68,19 @@ class Asked:
 
 
 def page(
-    call: Call, listing: Listing, asked: Asked, where: Filter | None, order: Order, form: Callable[[Row], T]
+    call: Call, listing: Listing, asked: Asked, where: Filter | None, order: Order, form: Form[T]
 ) -> Page[T]:
     """The page that a request asks for, its rows shown by ``form``."""
     with call.engine.database.read() as connection:
         rows, behind = listing.following(
             connection, where=where, order=order, after=asked.after, limit=call.limit, visible=call.visible
         )
-    following = None if behind is None else _seal(call, asked, behind)
-    return Page([form(row) for row in rows], following)
+        items = list(form(connection, rows))
+    return Page(items, None if behind is None else seal(call, asked, behind))
 
 
 def everything(
-    call: Call, listing: Listing, asked: Asked, where: Filter | None, order: Order, form: Callable[[Row], T]
+    call: Call, listing: Listing, asked: Asked, where: Filter | None, order: Order, form: Form[T]
 ) -> Iterator[T]:
     """All rows from where the request begins, in many short reads: none waits for the client."""
     behind = asked.after
@@ -85,12 +89,14 @@ def everything(
             rows, behind = listing.following(
                 connection, where=where, order=order, after=behind, limit=_CHUNK, visible=call.visible
             )
-        yield from map(form, rows)
+            items = form(connection, rows)
+        yield from items
         if behind is None:
             return
 
 
-def _seal(call: Call, asked: Asked, values: Sequence[Any]) -> str:
+def seal(call: Call, asked: Asked, values: Sequence[Any]) -> str:
+    """The ``next`` of a page that ends with these values."""
     place = _Place(call.request.url.path, dict(asked.parameters), list(values))
     sealed = call.engine.secrets.seal(_OWNER, msgspec.json.encode(place))
     return urlsafe_b64encode(sealed).decode().rstrip("=")

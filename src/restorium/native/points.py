@@ -8,12 +8,13 @@ from uuid import UUID
 import msgspec
 
 from restorium.catalog import points
-from restorium.catalog.listing import AllOf, Compare
-from restorium.native.exchange import Items, show
+from restorium.native.exchange import show
+from restorium.native.exports import Export
+from restorium.native.lists import Choice, guid, members, page_or_file, period, text
 from restorium.native.operation import Call, Operation
+from restorium.native.paging import Page
 from restorium.native.roles import POINT_READERS
 from restorium.vocabulary.errors import NotFound
-from restorium.vocabulary.ids import parse_guid
 
 
 class RestorePoint(msgspec.Struct):
@@ -37,25 +38,29 @@ class RestorePoint(msgspec.Struct):
     verify_problem: str | None
 
 
-def _list(call: Call) -> Items[RestorePoint]:
-    """Newest first; ``vm`` is a VM's name, ``host_id`` and ``vm_ref`` are as restore points have them."""
-    asked = call.request.query_params
-    where: list[Compare] = []
-    if "vm" in asked:
-        where.append(Compare("vm_name", "==", asked["vm"]))
-    if "host_id" in asked:
-        where.append(Compare("host_id", "==", parse_guid(asked["host_id"])))
-    if "vm_ref" in asked:
-        where.append(Compare("vm_ref", "==", asked["vm_ref"]))
-    with call.engine.database.read() as connection:
-        rows = points.vm_listing.page(
-            connection,
-            where=AllOf(where) if where else None,
-            order=[("created_at", True)],
-            limit=call.limit,
-            visible=call.visible,
-        )
-    return Items([show(row, RestorePoint) for row in rows])
+_CHOICE = Choice(
+    "-created_at",
+    ("created_at", "vm_name"),
+    {
+        "vm": text("vm_name"),
+        "host_id": guid("host_id"),
+        "vm_ref": text("vm_ref"),
+        "job": guid("job_id"),
+        **period("created_at"),
+    },
+)
+
+
+def _list(call: Call) -> Page[RestorePoint] | Export:
+    """Newest first; ``vm`` is a VM's name, ``host_id`` and ``vm_ref`` are as restore points have them, ``job`` is the
+    id of a job; ``since`` and ``until`` are about when they were made.
+
+    ``sort`` is created_at or vm_name, descending with a ``-`` in front. With ``format`` csv or ndjson, or such an
+    Accept header, all that pass are sent, not one page.
+    """
+    return page_or_file(
+        call, points.vm_listing, _CHOICE, members(RestorePoint), RestorePoint.__struct_fields__
+    )
 
 
 def _get(call: Call) -> RestorePoint:
@@ -67,6 +72,6 @@ def _get(call: Call) -> RestorePoint:
 
 
 OPERATIONS = (
-    Operation("GET", "/restore-points", _list, POINT_READERS, query=("vm", "host_id", "vm_ref", "limit")),
+    Operation("GET", "/restore-points", _list, POINT_READERS, query=(*_CHOICE.query, "format")),
     Operation("GET", "/restore-points/{id}", _get, POINT_READERS),
 )

@@ -11,8 +11,10 @@ import msgspec
 
 from restorium.catalog import repositories
 from restorium.flows import repositories as flows
-from restorium.native.exchange import Items, show
+from restorium.native.exchange import show
+from restorium.native.lists import BY_NAME, members, page_of
 from restorium.native.operation import Call, Operation
+from restorium.native.paging import Page
 from restorium.native.roles import ADMINISTRATORS, MONITORS
 from restorium.vault import Key
 
@@ -94,12 +96,9 @@ def _remove(call: Call) -> None:
     flows.remove(call.engine, call.id)
 
 
-def _list(call: Call) -> Items[Repository]:
-    with call.engine.database.read() as connection:
-        rows = repositories.listing.page(
-            connection, order=[("name", False)], limit=call.limit, visible=call.visible
-        )
-        return Items([show(row, Repository) for row in rows])
+def _list(call: Call) -> Page[Repository]:
+    """By name."""
+    return page_of(call, repositories.listing, BY_NAME, members(Repository))
 
 
 def _use(call: Call) -> RepositoryUse:
@@ -130,7 +129,7 @@ def key_of(given: Passphrase | KeyFile | None) -> Key:
 
 
 OPERATIONS = (
-    Operation("GET", "/repositories", _list, MONITORS, query=("limit",)),
+    Operation("GET", "/repositories", _list, MONITORS, query=BY_NAME.query),
     Operation("GET", "/repositories/{id}/use", _use, MONITORS),
     Operation("DELETE", "/repositories/{id}", _remove, ADMINISTRATORS, status=204),
     Operation("POST", "/repositories", _add, ADMINISTRATORS, body=NewRepository, status=201),

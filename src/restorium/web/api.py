@@ -14,6 +14,7 @@ from restorium.native.app import OPERATIONS
 from restorium.native.tokens import Logon
 
 _OPERATIONS = {(operation.method, operation.path): operation for operation in OPERATIONS}
+_PAGE = "1000"
 _NAME = re.compile(r"\{(\w+)\}")
 
 
@@ -32,6 +33,16 @@ class Api:
     def get(self, path: str, query: Mapping[str, str] | None = None, **ids: str) -> Any:
         """What the operation gives: a struct of ``native``, or a response. Raises what it raises."""
         return self._ask("GET", path, ids, query=query)
+
+    def every(self, path: str) -> list[Any]:
+        """All items of a list that comes in pages."""
+        found, query = [], {"limit": _PAGE}
+        while True:
+            page = self.get(path, query)
+            found += page.items
+            if page.next is None:
+                return found
+            query["after"] = page.next
 
     def post(self, path: str, body: Any = None, *, key: str | None = None, **ids: str) -> Any:
         """``body`` is the struct that the operation takes, ``key`` an idempotency key."""

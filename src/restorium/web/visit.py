@@ -65,6 +65,21 @@ class Visit:
         found: str = self.request.path_params[name]
         return found
 
+    def listed(self, path: str, limit: int, **chosen: str) -> tuple[Any, dict[str, str | None]]:
+        """The items of the page of a list that the address names, and where the others are."""
+        after = {"after": self.query["after"]} if self.query.get("after") else {}
+        found = self.api.get(path, {**chosen, **after, "limit": str(limit)})
+        return found.items, self.turn(found.next, {})
+
+    def turn(self, following: str | None, chosen: Mapping[str, str]) -> dict[str, str | None]:
+        """For ``parts.pages``: addresses of the ``newest`` page of this list, None on it, and of the next ``older``."""
+        here = self.request.url.path
+        first = f"{here}?{urlencode(chosen)}" if chosen else here
+        return {
+            "newest": first if self.query.get("after") else None,
+            "older": f"{here}?{urlencode({**chosen, 'after': following})}" if following else None,
+        }
+
     def show(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page."""
         return Response(self.render(template, **values), status, media_type="text/html")

@@ -45,7 +45,7 @@ def _add(visit: Visit) -> Response:
 
 def _show(visit: Visit, error: RestoriumError | None = None) -> Response:
     account = _account(visit)
-    hosts = visit.api.get("/hosts", {"limit": "1000"}).items
+    hosts = visit.api.every("/hosts")
     values = {
         "subject": account,
         "roles": list(Role),

@@ -12,7 +12,7 @@ from restorium.web.charts import Chart, chart
 from restorium.web.visit import Page, Visit
 
 _RUN = "/drill-runs/{id}"
-_MOST_RUNS = "50"
+_RUNS = 50
 _MOST_RESULTS = "500"
 
 
@@ -28,12 +28,9 @@ class Planned(NamedTuple):
 
 
 def _list(visit: Visit) -> Response:
-    plans = visit.api.get("/drill-plans").items if visit.api.may("GET", "/drill-plans") else []
-    return visit.show(
-        "drills.html",
-        plans=[_planned(visit, plan) for plan in plans],
-        runs=visit.api.get("/drill-runs", {"limit": _MOST_RUNS}).items,
-    )
+    plans = visit.api.every("/drill-plans") if visit.api.may("GET", "/drill-plans") else []
+    runs, turn = visit.listed("/drill-runs", _RUNS)
+    return visit.show("drills.html", plans=[_planned(visit, plan) for plan in plans], runs=runs, turn=turn)
 
 
 def _planned(visit: Visit, plan: DrillPlan) -> Planned:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from starlette.responses import Response
 
 from restorium.web.visit import Page, Visit
 
-_RUNS = "50"
+_RUNS = 50
 
 
 def _list(visit: Visit) -> Response:
-    jobs = visit.api.get("/jobs").items
+    jobs = visit.api.every("/jobs")
     last = {
         job.id: next(iter(visit.api.get("/job-sessions", {"job": str(job.id), "limit": "1"}).items), None)
         for job in jobs
@@ -21,8 +23,13 @@ def _list(visit: Visit) -> Response:
 def _show(visit: Visit) -> Response:
     job_id = visit.place("id")
     job = visit.api.get("/jobs/{id}", id=job_id)
-    runs = visit.api.get("/job-sessions", {"job": str(job.id), "limit": _RUNS}).items
-    return visit.show("job.html", job=job, runs=runs)
+    runs, turn = visit.listed("/job-sessions", _RUNS, job=str(job.id))
+    return visit.show("job.html", job=job, runs=runs, turn=turn, running=_runs_now(visit, job.id))
+
+
+def _runs_now(visit: Visit, job_id: UUID) -> bool:
+    asked = {"job": str(job_id), "state": "Starting,Working,Stopping", "limit": "1"}
+    return bool(visit.api.get("/job-sessions", asked).items)
 
 
 def _start(visit: Visit) -> Response:

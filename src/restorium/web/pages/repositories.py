@@ -22,7 +22,7 @@ class Used(NamedTuple):
 def used(visit: Visit) -> list[Used]:
     """All repositories by name."""
     found = []
-    for repository in visit.api.get("/repositories").items:
+    for repository in visit.api.every("/repositories"):
         use: RepositoryUse = visit.api.get("/repositories/{id}/use", id=str(repository.id))
         points = [(day.day.timestamp(), float(day.total_bytes)) for day in use.days]
         found.append(Used(repository, use, chart(points)))

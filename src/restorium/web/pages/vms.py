@@ -7,7 +7,7 @@ from starlette.responses import Response
 from restorium.vocabulary.errors import NotFound
 from restorium.web.visit import Page, Visit
 
-_MOST_POINTS = "500"
+_POINTS = 100
 
 
 def _list(visit: Visit) -> Response:
@@ -16,13 +16,13 @@ def _list(visit: Visit) -> Response:
 
 def _show(visit: Visit) -> Response:
     host_id, vm_ref = visit.place("host_id"), visit.place("vm_ref")
-    asked = {"host_id": host_id, "vm_ref": vm_ref, "limit": _MOST_POINTS}
-    points = [point for point in visit.api.get("/restore-points", asked).items if point.vm_ref == vm_ref]
+    found, turn = visit.listed("/restore-points", _POINTS, host_id=host_id, vm_ref=vm_ref)
+    points = [point for point in found if point.vm_ref == vm_ref]
     if not points:
         raise NotFound(
             f"there are no restore points of {vm_ref}", hint="The page of VMs lists all there are."
         )
-    return visit.show("vm.html", vm=points[0], points=points)
+    return visit.show("vm.html", vm=points[0], points=points, turn=turn)
 
 
 PAGES = (Page("GET", "/vms", _list), Page("GET", "/vms/{host_id}/{vm_ref:path}", _show))
