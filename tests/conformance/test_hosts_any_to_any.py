@@ -49,7 +49,7 @@ def _hardware(lab: Lab, ref: str) -> Hardware:
         host.close()
 
 
-@pytest.mark.parametrize(("source_kind", "target_kind"), _PAIRS, ids="-to-".join)
+@pytest.mark.parametrize(("source_kind", "target_kind"), _PAIRS, ids=["-to-".join(pair) for pair in _PAIRS])
 def test_a_point_of_one_platform_becomes_a_vm_of_another(
     labs: ExitStack, tmp_path: Path, source_kind: str, target_kind: str
 ) -> None:

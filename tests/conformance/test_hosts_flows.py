@@ -16,10 +16,11 @@ from restorium.catalog.listing import Row
 from restorium.flows import backup, control, hosts, jobs, repositories, restore
 from restorium.flows.capturing import Capturing
 from restorium.flows.restore_record import RestoreRecord
+from restorium.vault import spot_check
 from restorium.vocabulary.errors import RepositoryFull
 from restorium.vocabulary.sessions import SessionResult
 from tests.support.flows import KEY, MIB, Site
-from tests.support.labs import KINDS, Lab, open_lab
+from tests.support.labs import Lab, lab_params, open_lab
 
 _SIZE, _DATA = 24 * MIB, 12 * MIB
 
@@ -63,7 +64,7 @@ class Estate:
         return after
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=lab_params())
 def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     with ExitStack() as stack:
         made = open_lab(request.param, tmp_path)
@@ -92,9 +93,10 @@ def test_each_point_restores_to_what_the_disks_held_at_its_moment(estate: Estate
     assert not estate.lab.leftovers()
 
 
-def test_an_increment_reads_only_what_changed(estate: Estate) -> None:
+def test_an_increment_reads_only_what_changed(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     if not estate.lab.tracks:
         pytest.skip("the host does not track changes")
+    monkeypatch.setattr(spot_check, "SAMPLES", 4)
     estate.back_up()
     estate.change()
     session = estate.site.back_up(estate.job_id)

@@ -41,9 +41,11 @@ class Lab(Protocol):
 
 
 class ImageFolderLab:
+    kind = "image-folder"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.host = open_host("image-folder", str(folder))
+        self.host = open_host(self.kind, str(folder))
 
     def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
         lines = [f'name = "{name}"', "memory = 4096"]
@@ -66,7 +68,13 @@ class ImageFolderLab:
             file.unlink()
 
 
-LABS = {"image-folder": ImageFolderLab}
+class QemuLab(ImageFolderLab):
+    """VMs of QEMU that are off."""
+
+    kind = "qemu"
+
+
+LABS = {lab.kind: lab for lab in (ImageFolderLab, QemuLab)}
 
 
 @pytest.fixture(params=LABS)
@@ -90,7 +98,9 @@ def _describe(host: Host, ref: str) -> VmDescription:
     """As it comes out of a restore point, where it was JSON."""
     with host.open_vm(ref) as opened:
         found = opened.description
-        return VmDescription(found.name, found.disks, json.loads(json.dumps(found.settings)))
+        return VmDescription(
+            found.name, found.disks, json.loads(json.dumps(found.settings)), found.kind, found.hardware
+        )
 
 
 def _target(

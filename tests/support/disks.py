@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,16 @@ def qemu_img(*arguments: str | Path) -> str:
     done = subprocess.run(["qemu-img", *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def image_contents(path: Path, image_format: str) -> bytes:
+    """What the disk in an image holds, in use or not, by QEMU's own reading."""
+    if image_format == "raw":
+        return path.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain"
+        qemu_img("convert", "-U", "-f", image_format, "-O", "raw", path, plain)
+        return plain.read_bytes()
 
 
 def pieces(seed: int, size: int, count: int, longest: int = 100_000) -> dict[int, bytes]:

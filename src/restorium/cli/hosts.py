@@ -26,6 +26,12 @@ def add_image_folder(client: Client, output: Output, name: str, path: Path) -> N
     )
 
 
+@server_command(_add, "qemu")
+def add_qemu(client: Client, output: Output, name: str, path: Path) -> None:
+    """Add a folder of VMs of plain QEMU on the server's machine, running or off, each with a TOML file."""
+    _added(output, client.post("/hosts", {"name": name, "kind": "qemu", "address": str(path.absolute())}))
+
+
 def _remote(kind: str, help_text: str) -> None:
     """Make a command that adds hosts of a kind which is reached over the network with a logon."""
 
@@ -34,7 +40,7 @@ def _remote(kind: str, help_text: str) -> None:
         output: Output,
         name: str,
         address: str,
-        logon_username: Annotated[str, typer.Option(help="The account on the host to log on as.")],
+        username: Annotated[str, typer.Option(help="The account to log on as.")],
         logon_password_file: Annotated[Path, typer.Option(help="A file with its password.")],
         thumbprint: Annotated[
             str | None,
@@ -42,7 +48,7 @@ def _remote(kind: str, help_text: str) -> None:
         ] = None,
     ) -> None:
         secret = read_secret(logon_password_file)
-        logon = {"username": logon_username, "password": secret, "thumbprint": thumbprint}
+        logon = {"username": username, "password": secret, "thumbprint": thumbprint}
         _added(output, client.post("/hosts", {"name": name, "kind": kind, "address": address, **logon}))
 
     add.__doc__ = help_text

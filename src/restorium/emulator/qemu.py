@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import selectors
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from restorium.programs import find, leashed
 from restorium.vocabulary.errors import Cancelled, HostError, InvalidInput, Unsupported
 
 MOST_DISKS = 4
 """What the IDE controllers of the machine take."""
 _PROGRAM = "qemu-system-x86_64"
-_LEASH = Path(__file__).with_name("leash.py")
 _LOOK_SECONDS = 0.2
 _WINDOW_BYTES = 64 * 1024
 """A marker is looked for in so many of the latest bytes."""
@@ -51,8 +49,7 @@ class Booted:
 
 def find_qemu() -> Path | None:
     """The program; None if it is not installed."""
-    found = shutil.which(_PROGRAM)
-    return None if found is None else Path(found)
+    return find(_PROGRAM)
 
 
 def boot(
@@ -105,9 +102,8 @@ def _arguments(images: Sequence[tuple[Path, str]], machine: Machine) -> Iterator
 @contextmanager
 def _running(command: Sequence[str], scratch: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """scratch: the folder of the file without a name."""
-    leashed = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), str(_MOST_WRITTEN_BYTES), *command]
     qemu = subprocess.Popen(  # noqa: S603  no shell; what is run is found on the path of the server
-        leashed,
+        leashed(command, most_bytes=_MOST_WRITTEN_BYTES),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from restorium.hosts.image_folder import ImageFolder
 from restorium.hosts.interface import Host, Login
+from restorium.hosts.qemu import QemuFolder
 from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
 
@@ -35,14 +36,26 @@ def _image_folder(address: str, login: Login) -> Host:
     return ImageFolder(Path(address))
 
 
-# An image folder has no word of its own in the API: docs/decisions/0002-platform-of-an-image-folder.md.
+def _qemu(address: str, login: Login) -> Host:
+    if login != Login():
+        raise InvalidInput("VMs of QEMU need no logon", hint="Leave user name and thumbprint out.")
+    return QemuFolder(Path(address))
+
+
+# Image folders and QEMU have no word of their own in the API: docs/decisions/0002-platform-of-an-image-folder.md.
 _KINDS = {
     "image-folder": Kind(
         _image_folder,
         Platform.VMWARE,
         HostType.ESXI,
         ManagedServerType.ESXI,
-    )
+    ),
+    "qemu": Kind(
+        _qemu,
+        Platform.VMWARE,
+        HostType.ESXI,
+        ManagedServerType.ESXI,
+    ),
 }
 
 
@@ -54,7 +67,7 @@ def kind_of(name: str) -> Kind:
 
 
 def open_host(kind: str, address: str, login: Login | None = None) -> Host:
-    """A host of that kind; the address of an image folder is a folder.
+    """A host of that kind; the address of an image folder, and of VMs of QEMU, is a folder.
 
     Nothing is contacted yet. Raises InvalidInput.
     """

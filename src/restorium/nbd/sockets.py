@@ -12,10 +12,13 @@ from restorium.vocabulary.errors import HostError
 
 @dataclass(frozen=True, slots=True)
 class UnixEndpoint:
+    """called: what messages say in place of the path."""
+
     path: Path
+    called: str | None = None
 
     def __str__(self) -> str:
-        return str(self.path)
+        return self.called or str(self.path)
 
 
 @dataclass(frozen=True, slots=True)

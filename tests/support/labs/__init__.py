@@ -11,6 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import pytest
+from _pytest.mark import ParameterSet
+
 from restorium.hosts.interface import Login
 
 
@@ -72,8 +75,17 @@ class Lab(Protocol):
         ...
 
 
-_LABS = {"image-folder": "image_folder:ImageFolderLab"}
+_LABS = {
+    "image-folder": "image_folder:ImageFolderLab",
+    "qemu": "qemu:QemuLab",
+}
 KINDS = list(_LABS)
+_QUICK = ("image-folder",)
+
+
+def lab_params() -> list[ParameterSet]:
+    """The kinds for a fixture or a test; those that take their time are left out of the quick run."""
+    return [pytest.param(kind, marks=[] if kind in _QUICK else pytest.mark.slow) for kind in KINDS]
 
 
 def open_lab(kind: str, folder: Path) -> Lab:

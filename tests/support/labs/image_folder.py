@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.disks import write_image
+from tests.support.disks import image_contents, write_image
 
 
 class ImageFolderLab:
@@ -58,7 +58,10 @@ class ImageFolderLab:
 
     def contents(self, ref: str) -> dict[str, bytes]:
         described = tomllib.loads((self.folder / f"{ref}.vm.toml").read_text())
-        return {disk["key"]: (self.folder / disk["file"]).read_bytes() for disk in described["disk"]}
+        return {
+            disk["key"]: image_contents(self.folder / disk["file"], disk["format"])
+            for disk in described["disk"]
+        }
 
     def leftovers(self) -> Sequence[str]:
         return [file.name for file in self.folder.iterdir() if file.name.startswith(".")]

@@ -6,28 +6,24 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from restorium.disks import detect_format, open_disk
-from restorium.disks.interface import DiskReader
-from restorium.hosts.image_folder.descriptions import SUFFIX, DescribedDisk, Description, read_description
+from restorium.disks import detect_format
+from restorium.hosts.image_folder.descriptions import SUFFIX, Description, read_description
 from restorium.hosts.image_folder.folder import check_ref, explained, inside
-from restorium.hosts.image_folder.hardware import read_hardware
-from restorium.hosts.image_folder.locks import HeldStill
+from restorium.hosts.image_folder.opening import described, disk_info, open_image, open_still
 from restorium.hosts.image_folder.removal import remove_restored
 from restorium.hosts.image_folder.target import ImageFolderTarget
 from restorium.hosts.interface import (
     Chain,
-    DiskInfo,
     LocalImage,
     OpenVm,
     RestoreTarget,
     VmDescription,
     VmInfo,
 )
-from restorium.vocabulary.errors import DiskDamaged, InvalidInput, RestoriumError, Unsupported, VmNotFound
+from restorium.vocabulary.errors import InvalidInput, RestoriumError, Unsupported, VmNotFound
 from restorium.vocabulary.restore import Placement
 
 _log = structlog.get_logger(__name__)
@@ -55,28 +51,18 @@ class ImageFolder:
     @contextmanager
     def open_vm(self, ref: str, chain: Chain | None = None) -> Iterator[OpenVm]:
         """Disks open, and QEMU kept from writing to them, until the block is left."""
-        description = self._description(ref)
+        description = self.description(ref)
         with ExitStack() as stack:
-            readers, infos = [], []
-            for disk in description.disks:
-                path = inside(self._folder, disk.file)
-                stack.callback(HeldStill(path).close)
-                reader = stack.enter_context(_open(path, disk))
-                readers.append(reader)
-                infos.append(_info(path, disk, reader))
-            yield OpenVm(
-                VmDescription(
-                    description.name,
-                    tuple(infos),
-                    _settings(description),
-                    hardware=read_hardware(description),
-                ),
-                readers,
+            readers = [open_still(stack, self._folder, disk) for disk in description.disks]
+            infos = tuple(
+                disk_info(inside(self._folder, disk.file), disk, reader.size)
+                for disk, reader in zip(description.disks, readers, strict=True)
             )
+            yield OpenVm(described(description, infos), readers)
 
     def local_images(self, ref: str) -> list[LocalImage]:
         images = []
-        for disk in self._description(ref).disks:
+        for disk in self.description(ref).disks:
             path = inside(self._folder, disk.file)
             images.append(LocalImage(path, disk.format or detect_format(path)))
         return images
@@ -112,16 +98,20 @@ class ImageFolder:
             names = [entry.name for entry in entries]
         return sorted(name.removesuffix(SUFFIX) for name in names if _is_description(name))
 
-    def _description(self, ref: str) -> Description:
+    def description_path(self, ref: str) -> Path:
+        """Raises VmNotFound for what cannot name a VM."""
         try:
-            path = self._folder / f"{check_ref(ref)}{SUFFIX}"
+            return self._folder / f"{check_ref(ref)}{SUFFIX}"
         except InvalidInput as error:
             raise VmNotFound(f"{self._folder} has no VM {ref!r}") from error
-        return read_description(path)
+
+    def description(self, ref: str) -> Description:
+        """Raises VmNotFound, HostError."""
+        return read_description(self.description_path(ref))
 
     def _listed(self, ref: str) -> VmInfo:
         try:
-            description = self._description(ref)
+            description = self.description(ref)
         except RestoriumError as error:
             _log.warning("a VM's description cannot be used", vm=ref, reason=error.message)
             return VmInfo(ref, ref, ())
@@ -129,8 +119,8 @@ class ImageFolder:
         for disk in description.disks:
             try:
                 path = inside(self._folder, disk.file)
-                with _open(path, disk) as reader:
-                    infos.append(_info(path, disk, reader))
+                with open_image(path, disk) as reader:
+                    infos.append(disk_info(path, disk, reader.size))
             except RestoriumError as error:
                 _log.warning("a VM's disk cannot be used", vm=ref, disk=disk.key, reason=error.message)
         return VmInfo(ref, description.name, tuple(infos))
@@ -145,23 +135,3 @@ def _is_description(name: str) -> bool:
         _log.warning("a VM's description has a name that is no text", file=ascii(name))
         return False
     return True
-
-
-def _open(path: Path, disk: DescribedDisk) -> DiskReader:
-    reader = open_disk(path, disk.format)
-    if disk.size is not None and reader.size < disk.size:
-        reader.close()
-        raise DiskDamaged(f"{path} holds a disk of {reader.size} bytes, its description says {disk.size}")
-    return reader
-
-
-def _info(path: Path, disk: DescribedDisk, reader: DiskReader) -> DiskInfo:
-    return DiskInfo(disk.key, reader.size, disk.format or detect_format(path))
-
-
-def _settings(description: Description) -> dict[str, Any]:
-    """JSON: what the description says besides name and disks, and what each disk says besides its place."""
-    return {
-        "vm": dict(description.settings),
-        "disks": {disk.key: dict(disk.settings) for disk in description.disks if disk.settings},
-    }

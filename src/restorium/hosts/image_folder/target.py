@@ -31,6 +31,7 @@ from restorium.hosts.image_folder.folder import (
 from restorium.hosts.image_folder.hardware import written_settings
 from restorium.hosts.image_folder.locks import HeldStill
 from restorium.hosts.image_folder.names import Original, Place, new_places, written_format
+from restorium.hosts.image_folder.opening import KIND
 from restorium.hosts.image_folder.plans import Move, Plan
 from restorium.hosts.interface import DiskInfo, VmDescription
 from restorium.vocabulary.errors import (
@@ -42,7 +43,6 @@ from restorium.vocabulary.errors import (
     VmNotFound,
 )
 
-KIND = "image-folder"
 _LEFT_OUT = "left_out"
 """Member of a description that names the disks which a restore could not bring back."""
 
@@ -58,7 +58,9 @@ class ImageFolderTarget:
         attempt: str,
         original_ref: str,
         new_name: str | None,
+        may_run: bool = False,
     ) -> None:
+        """may_run: whether the original may run until the restore is finalised."""
         self._folder = folder
         self._description = description
         self._attempt = check_attempt(attempt)
@@ -69,7 +71,10 @@ class ImageFolderTarget:
         self._original = self._find_original() if new_name is None else None
         self._replaces = new_name is None and os.path.lexists(self._path)
         if not self._is_begun() and not self._is_done():
-            self._check_places(self._places())
+            places = self._places()
+            self._check_places(places)
+            if not may_run:
+                self._check_unused(places)
 
     def probe(self) -> None:
         file = self._folder / self._hidden("probe")
@@ -119,6 +124,17 @@ class ImageFolderTarget:
     def finalised(self) -> str | None:
         return self._ref if self._is_done() else None
 
+    def check_written(self, left_out: Collection[str] = ()) -> None:
+        """Raises HostError for a disk that was not written, TargetExists for a name taken meanwhile."""
+        if Plan.read(self._plan_path) is None:
+            for disk in self._description.disks:
+                if disk.key not in left_out and not self._temporary(disk).exists():
+                    raise HostError(
+                        f"disk {disk.key!r} of {self._ref} was not written", hint="Restore again."
+                    )
+            places = zip(self._description.disks, self._places(), strict=True)
+            self._check_places([place for disk, place in places if disk.key not in left_out])
+
     def discard(self) -> None:
         with explained(f"discarding what was restored to {self._path}"):
             self._go_back()
@@ -135,13 +151,12 @@ class ImageFolderTarget:
             if disk.key not in left_out
         ]
         places = [place for _, place in placed]
-        self._check_places(places)
+        self.check_written(left_out)
+        self._check_unused(places)
         moves = []
         for disk, place in placed:
             number = self._number(disk)
             temporary, final = self._temporary(disk), self._folder / place.file
-            if not temporary.exists():
-                raise HostError(f"disk {disk.key!r} of {self._ref} was not written", hint="Restore again.")
             replaces = place.replaces and final.exists()
             if replaces:
                 _take_owner_and_mode(temporary, final)
@@ -212,7 +227,7 @@ class ImageFolderTarget:
         return self._original.places(self._ref, self._attempt, self._description.disks)
 
     def _check_places(self, places: list[Place]) -> None:
-        """Raises TargetExists, and HostError if a VM runs on what is to be replaced."""
+        """Raises TargetExists."""
         if not self._folder.is_dir():
             raise HostError(f"{self._folder} is not a folder")
         if not self._replaces and os.path.lexists(self._path):
@@ -221,6 +236,9 @@ class ImageFolderTarget:
             path = self._folder / place.file
             if not place.replaces and os.path.lexists(path):
                 raise TargetExists(f"{path} exists already")
+
+    def _check_unused(self, places: list[Place]) -> None:
+        """Raises HostError if a VM runs on what is to be replaced."""
         ending = {place.file for place in places if place.replaces}.union(self._left_over(places))
         for path in (self._folder / file for file in ending):
             if path.exists():
