@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from restorium.flows import hosts, jobs, repositories
-from restorium.hosts import open_host
+from restorium.flows import jobs, repositories
 from restorium.hosts.interface import Hardware
 from restorium.vocabulary.sessions import SessionResult
 from tests.support.flows import KEY, MIB, Site
-from tests.support.labs import KINDS, Lab, open_lab
+from tests.support.labs import KINDS, Lab, add_host, open_lab, open_lab_host
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +40,7 @@ def _opened(stack: ExitStack, kind: str, folder: Path) -> Lab:
 
 
 def _hardware(lab: Lab, ref: str) -> Hardware:
-    host = open_host(lab.kind, lab.address, lab.login)
+    host = open_lab_host(lab)
     try:
         with host.open_vm(ref) as opened:
             return opened.description.hardware
@@ -59,9 +58,7 @@ def test_a_point_of_one_platform_becomes_a_vm_of_another(
     labs.callback(site.close)
     contents = [random.Random(1).randbytes(3 * MIB) + bytes(5 * MIB), random.Random(2).randbytes(MIB)]
     ref = source.add_vm("web", dict(zip(source.keys(2), contents, strict=True)))
-    host_ids = [
-        hosts.add(site.engine, lab.kind, f"of {lab.kind}", lab.address, lab.login) for lab in (source, target)
-    ]
+    host_ids = [add_host(site.engine, lab, f"of {lab.kind}") for lab in (source, target)]
     repository_id = repositories.add(site.engine, "main", (tmp_path / "vault").as_uri(), KEY)
     job_id = jobs.add(site.engine, "nightly", repository_id, [(host_ids[0], ref)])
     site.engine.start()

@@ -13,14 +13,14 @@ import pytest
 
 from restorium.catalog import job_sessions
 from restorium.catalog.listing import Row
-from restorium.flows import backup, control, hosts, jobs, repositories, restore
+from restorium.flows import backup, control, jobs, repositories, restore
 from restorium.flows.capturing import Capturing
 from restorium.flows.restore_record import RestoreRecord
 from restorium.vault import spot_check
 from restorium.vocabulary.errors import RepositoryFull
 from restorium.vocabulary.sessions import SessionResult
 from tests.support.flows import KEY, MIB, Site
-from tests.support.labs import Lab, lab_params, open_lab
+from tests.support.labs import Lab, add_host, lab_params, open_lab
 
 _SIZE, _DATA = 24 * MIB, 12 * MIB
 
@@ -34,7 +34,7 @@ class Estate:
         first = random.Random(1).randbytes(_DATA) + bytes(_SIZE - _DATA)
         self.before = {self.keys[0]: first, self.keys[1]: bytes(MIB) + random.Random(2).randbytes(MIB)}
         self.ref = lab.add_vm("web", self.before)
-        self.host_id = hosts.add(site.engine, lab.kind, "lab", lab.address, lab.login)
+        self.host_id = add_host(site.engine, lab)
         repository_id = repositories.add(site.engine, "main", (site.folder / "vault").as_uri(), KEY)
         self.job_id = jobs.add(site.engine, "nightly", repository_id, [(self.host_id, self.ref)])
         site.engine.start()

@@ -55,6 +55,12 @@ def _remote(kind: str, help_text: str) -> None:
     server_command(_add, kind)(add)
 
 
+_remote(
+    "cloud-director",
+    "Add a VMware Cloud Director by its address https://NAME. Its vCenters are added before it.",
+)
+
+
 def _added(output: Output, host: Item) -> None:
     output.result(host, f"added the host {host['name']} ({host['kind']} {host['address']})")
 

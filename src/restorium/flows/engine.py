@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -28,7 +29,7 @@ from restorium.hosts.interface import Host, Login
 from restorium.settings import Settings
 from restorium.vault import Key, Vault
 from restorium.vocabulary.clock import Clock, SystemClock
-from restorium.vocabulary.errors import DatabaseUnavailable
+from restorium.vocabulary.errors import DatabaseUnavailable, HostError
 
 _log = structlog.get_logger(__name__)
 
@@ -217,11 +218,20 @@ class Engine:
                 return known[1]
             password = None if row.secret is None else self.secrets.open(row.credentials_id, row.secret)
             login = Login(row.username, None if password is None else password.decode(), row.thumbprint)
-            opened = hosts.open_host(row.kind, row.address, login)
+            opened = hosts.open_host(row.kind, row.address, login, self.host_at)
             self._hosts[host_id] = (row, opened)
         if known is not None:
             known[1].close()
         return opened
+
+    def host_at(self, address: str) -> Host:
+        """The host with that address, as another host names it. Raises HostError."""
+        with self.database.read() as connection:
+            rows = host_rows.list_all(connection)
+        found = next((row for row in rows if _same_place(row.address, address)), None)
+        if found is None:
+            raise HostError(f"there is no host with the address {address}", hint="Add it first.")
+        return self.host(found.id)
 
     def forget_host(self, host_id: UUID) -> None:
         """Close a host that is not there any more."""
@@ -289,3 +299,11 @@ class Engine:
             for worker_id in silent:
                 workers.remove(connection, worker_id)
             return {worker.id for worker in listed} - silent
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether addresses are the same but for the ways to write one that is a URL."""
+    first, second = urlsplit(one), urlsplit(other)
+    if first.scheme != "https" or second.scheme != "https":
+        return one == other
+    return (first.hostname, first.port or 443) == (second.hostname, second.port or 443)

@@ -18,7 +18,7 @@ def add(engine: Engine, kind: str, name: str, address: str, login: Login | None 
     Raises InvalidInput for an unknown kind or a bad name, HostError, and Conflict if the name is taken.
     """
     known, login = hosts.kind_of(kind), login or Login()
-    with closing(hosts.open_host(kind, address, login)) as host:
+    with closing(hosts.open_host(kind, address, login, engine.host_at)) as host:
         host.check()
     with engine.database.write() as connection:
         credentials_id = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorium.hosts.image_folder import ImageFolder
-from restorium.hosts.interface import Host, Login
+from restorium.hosts.interface import Host, InFront, Login, Peers
 from restorium.hosts.qemu import QemuFolder
 from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
@@ -42,6 +42,12 @@ def _qemu(address: str, login: Login) -> Host:
     return QemuFolder(Path(address))
 
 
+def _cloud_director(address: str, login: Login) -> Host:
+    from restorium.hosts.cloud_director import CloudDirector
+
+    return CloudDirector(address, login)
+
+
 # Image folders and QEMU have no word of their own in the API: docs/decisions/0002-platform-of-an-image-folder.md.
 _KINDS = {
     "image-folder": Kind(
@@ -56,6 +62,13 @@ _KINDS = {
         HostType.ESXI,
         ManagedServerType.ESXI,
     ),
+    "cloud-director": Kind(
+        _cloud_director,
+        Platform.VCLOUD,
+        HostType.CLOUD_DIRECTOR,
+        ManagedServerType.CLOUD_DIRECTOR,
+        places=True,
+    ),
 }
 
 
@@ -66,12 +79,15 @@ def kind_of(name: str) -> Kind:
     return _KINDS[name]
 
 
-def open_host(kind: str, address: str, login: Login | None = None) -> Host:
+def open_host(kind: str, address: str, login: Login | None = None, peers: Peers | None = None) -> Host:
     """A host of that kind; the address of an image folder, and of VMs of QEMU, is a folder.
 
-    Nothing is contacted yet. Raises InvalidInput.
+    peers: how one that stands in front of others finds them. Nothing is contacted yet. Raises InvalidInput.
     """
-    return kind_of(kind).open(address, login or Login())
+    opened = kind_of(kind).open(address, login or Login())
+    if isinstance(opened, InFront) and peers is not None:
+        opened.reach_by(peers)
+    return opened
 
 
 __all__ = ["Kind", "kind_of", "open_host"]

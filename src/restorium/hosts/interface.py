@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.vocabulary.restore import Placement
@@ -68,6 +68,18 @@ class Hardware:
     firmware: Firmware | None = None
     buses: Mapping[str, str] = field(default_factory=dict)
     nics: tuple[Nic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What holds VMs or other containers: ``kind`` in the Enterprise Manager API's word, ``ref`` the host's own name of
+    it, ``parent`` the ref of what it is in, None directly below the host.
+    """
+
+    kind: str
+    ref: str
+    name: str
+    parent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,4 +250,26 @@ class Host(Protocol):
         kind ``places``. Raises TargetExists if a VM or file of another origin has the final name, InvalidInput for a
         placement that names what is not there.
         """
+        ...
+
+
+Peers = Callable[[str], Host]
+"""The host of this installation with that address. Raises HostError if there is none."""
+
+
+@runtime_checkable
+class InFront(Protocol):
+    """A host whose VMs' data lies in other hosts."""
+
+    def reach_by(self, peers: Peers) -> None:
+        """Be told how those are found; once, before anything else."""
+        ...
+
+
+@runtime_checkable
+class Contains(Protocol):
+    """A host whose VMs are in containers that a restore can name."""
+
+    def containers(self) -> Sequence[Container]:
+        """All of them, each after what it is in. Raises HostError."""
         ...

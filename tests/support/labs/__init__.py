@@ -10,11 +10,15 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+from uuid import UUID
 
 import pytest
 from _pytest.mark import ParameterSet
 
-from restorium.hosts.interface import Login
+from restorium.flows import hosts
+from restorium.flows.engine import Engine
+from restorium.hosts import open_host
+from restorium.hosts.interface import Host, Login
 
 
 class Lab(Protocol):
@@ -78,6 +82,7 @@ class Lab(Protocol):
 _LABS = {
     "image-folder": "image_folder:ImageFolderLab",
     "qemu": "qemu:QemuLab",
+    "cloud-director": "cloud_director:CloudDirectorLab",
 }
 KINDS = list(_LABS)
 _QUICK = ("image-folder",)
@@ -93,3 +98,29 @@ def open_lab(kind: str, folder: Path) -> Lab:
     made: Any = getattr(import_module(f"tests.support.labs.{module}"), name)
     lab: Lab = made(folder)
     return lab
+
+
+Behind = tuple[str, str, str, Login | None]
+"""A host that a lab's stands in front of: kind, name, address, logon. ``behind`` of the lab lists them."""
+
+
+def add_host(engine: Engine, lab: Lab, name: str = "lab") -> UUID:
+    """Add the lab's host, and before it those that it stands in front of; gives its id."""
+    for kind, behind, address, login in _behind(lab):
+        hosts.add(engine, kind, f"{name} {behind}", address, login)
+    return hosts.add(engine, lab.kind, name, lab.address, lab.login)
+
+
+def open_lab_host(lab: Lab) -> Host:
+    """The lab's host without an installation."""
+    known = {address: (kind, login) for kind, _, address, login in _behind(lab)}
+
+    def peer(address: str) -> Host:
+        kind, login = known[address]
+        return open_host(kind, address, login)
+
+    return open_host(lab.kind, lab.address, lab.login, peer)
+
+
+def _behind(lab: Lab) -> list[Behind]:
+    return getattr(lab, "behind", [])

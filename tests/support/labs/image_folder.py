@@ -41,9 +41,10 @@ class ImageFolderLab:
         return [f"disk{number}" for number in range(count)]
 
     def remove_vm(self, ref: str) -> None:
+        described = tomllib.loads((self.folder / f"{ref}.vm.toml").read_text())
+        for disk in described["disk"]:
+            (self.folder / disk["file"]).unlink()
         (self.folder / f"{ref}.vm.toml").unlink()
-        for file in self.folder.glob(f"{ref}-*.raw"):
-            file.unlink()
 
     def start(self, ref: str) -> None:
         raise NotImplementedError
