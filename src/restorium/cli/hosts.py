@@ -59,6 +59,10 @@ _remote(
     "cloud-director",
     "Add a VMware Cloud Director by its address https://NAME. Its vCenters are added before it.",
 )
+_remote(
+    "hyperv",
+    "Add a Microsoft Hyper-V host, as https://HOST with its WinRM port if that is not 5986.",
+)
 
 
 def _added(output: Output, host: Item) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from restorium.hosts.image_folder import ImageFolder
 from restorium.hosts.interface import Host, InFront, Login, Peers
 from restorium.hosts.qemu import QemuFolder
-from restorium.vocabulary.errors import InvalidInput
+from restorium.vocabulary.errors import InvalidInput, Unsupported
 from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
 
 
@@ -48,6 +48,17 @@ def _cloud_director(address: str, login: Login) -> Host:
     return CloudDirector(address, login)
 
 
+def _hyperv(address: str, login: Login) -> Host:
+    try:
+        from restorium.hosts.hyperv import HyperV
+    except ImportError as error:
+        raise Unsupported(
+            f"Hyper-V hosts need a library that is not installed: {error.name}",
+            hint="Install it with pip install 'restorium[hyperv]'.",
+        ) from error
+    return HyperV(address, login)
+
+
 # Image folders and QEMU have no word of their own in the API: docs/decisions/0002-platform-of-an-image-folder.md.
 _KINDS = {
     "image-folder": Kind(
@@ -69,6 +80,7 @@ _KINDS = {
         ManagedServerType.CLOUD_DIRECTOR,
         places=True,
     ),
+    "hyperv": Kind(_hyperv, Platform.HYPERV, HostType.HYPERV, ManagedServerType.HYPERV, places=True),
 }
 
 

@@ -83,6 +83,7 @@ _LABS = {
     "image-folder": "image_folder:ImageFolderLab",
     "qemu": "qemu:QemuLab",
     "cloud-director": "cloud_director:CloudDirectorLab",
+    "hyperv": "hyperv.lab:HyperVLab",
 }
 KINDS = list(_LABS)
 _QUICK = ("image-folder",)

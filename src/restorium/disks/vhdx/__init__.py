@@ -14,7 +14,15 @@ from restorium.disks.files import BlockFile, ImageFile
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.disks.vhdx.writer import check_vhdx_size, make_vhdx, resume_vhdx
 
-__all__ = ["create_vhdx", "make_vhdx", "open_vhdx", "read_vhdx", "reopen_vhdx", "resume_vhdx"]
+__all__ = [
+    "check_vhdx_size",
+    "create_vhdx",
+    "make_vhdx",
+    "open_vhdx",
+    "read_vhdx",
+    "reopen_vhdx",
+    "resume_vhdx",
+]
 
 
 def create_vhdx(path: Path, size: int, extents: Iterable[Extent]) -> DiskWriter:

@@ -1,0 +1,61 @@
+"""Names of restored VMs, of the folders that they are written to, and of disks' files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PureWindowsPath
+
+from restorium.hosts.hyperv.machines import FORMAT, KIND
+from restorium.hosts.interface import VmDescription
+from restorium.vocabulary.errors import InvalidInput
+
+_ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
+_NOT_IN_FILES = re.compile(r"[^\w .-]+")
+_SNAPSHOT = re.compile(r"_[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
+_LONGEST_NAME = 100
+_LONGEST_FILE = 80
+
+
+def check_name(name: str) -> str:
+    """The name of a new VM. Raises InvalidInput."""
+    reason = None
+    if not name.strip() or name != name.strip():
+        reason = "is empty or has blanks at its ends"
+    elif name.startswith("."):
+        reason = "begins with a dot"
+    elif "/" in name or "\\" in name or not name.isprintable():
+        reason = "has a slash or a character that cannot be printed"
+    elif len(name) > _LONGEST_NAME:
+        reason = f"is longer than {_LONGEST_NAME} characters"
+    if reason:
+        raise InvalidInput(f"{name[:_LONGEST_NAME]!r} cannot be the name of a Hyper-V VM: it {reason}")
+    return name
+
+
+def check_attempt(attempt: str) -> str:
+    """Raises InvalidInput unless it can be part of a folder's name."""
+    if not _ATTEMPT.match(attempt):
+        raise InvalidInput(f"{attempt[:80]!r} cannot name a restore: letters, digits and dashes can")
+    return attempt
+
+
+def temporary_name(attempt: str) -> str:
+    """Of the folder of a restore, and of its VM until it is finalised."""
+    return f"restorium-{attempt}"
+
+
+def folder_of(base: str, attempt: str) -> str:
+    return str(PureWindowsPath(base) / temporary_name(attempt))
+
+
+def disk_files(name: str, description: VmDescription) -> dict[str, str]:
+    """Names of the disks' files by key: as they were on Hyper-V, else after the VM."""
+    known = description.settings.get("Files", {}) if description.kind == KIND else {}
+    files: dict[str, str] = {}
+    for disk in description.disks:
+        stem = _SNAPSHOT.sub("", str(known.get(disk.key) or f"{name}-{disk.key}"))
+        stem = _NOT_IN_FILES.sub("-", stem)[:_LONGEST_FILE].strip(" .") or "disk"
+        taken = {file.lower() for file in files.values()}
+        file = f"{stem}.{FORMAT}"
+        files[disk.key] = f"{len(files)}-{file}" if file.lower() in taken else file
+    return files
