@@ -55,7 +55,7 @@ class QemuLab:
         for file in files:
             file.unlink()
 
-    def start(self, ref: str) -> None:
+    def start(self, ref: str, *options: str) -> None:
         command: list[str | Path] = [
             "qemu-system-x86_64",
             "-machine",
@@ -65,9 +65,9 @@ class QemuLab:
             "-nodefaults",
         ]
         command += ["-display", "none", "-daemonize", "-pidfile", f"{ref}.pid"]
-        command += ["-qmp", f"unix:{ref}.qmp,server=on,wait=off"]
+        command += ["-qmp", f"unix:{ref}.qmp,server=on,wait=off", *options]
         for file in self._files(ref).values():
-            command += ["-drive", f"if=virtio,format=qcow2,file={file}"]
+            command += ["-drive", f"if=virtio,format={file.suffix[1:]},file={file}"]
         _run(*command, folder=self.folder)
 
     def runs(self, ref: str) -> bool:
@@ -82,10 +82,10 @@ class QemuLab:
         patterned.write_bytes(data)
         command = f"write -s {patterned} {offset} {len(data)}"
         if not self.runs(ref):
-            _run("qemu-io", "-f", "qcow2", "-c", command, self._files(ref)[key])
+            _run("qemu-io", "-f", self._files(ref)[key].suffix[1:], "-c", command, self._files(ref)[key])
             return
         with self.qmp(ref) as qmp:
-            device = self._device(qmp, self._files(ref)[key])
+            device = self.device(qmp, self._files(ref)[key])
             for each in (command, "flush"):
                 line = f'qemu-io {device} "{each}"'
                 qmp.execute("human-monitor-command", {"command-line": line})
@@ -104,7 +104,7 @@ class QemuLab:
                 for node in qmp.execute("query-named-block-nodes"):
                     left += [node["node-name"]] if node["node-name"].startswith("restorium-") else []
                     left += [
-                        bitmap["name"]
+                        bitmap.get("name", "a bitmap without a name")
                         for bitmap in node.get("dirty-bitmaps", [])
                         if bitmap["busy"] or not bitmap["persistent"]
                     ]
@@ -135,6 +135,14 @@ class QemuLab:
     def qmp(self, ref: str) -> Qmp:
         return Qmp.connect(self.folder / f"{ref}.qmp", ref)
 
+    def stop(self, ref: str) -> None:
+        with self.qmp(ref) as qmp:
+            qmp.execute("quit")
+            qmp.wait_closed(10)
+
+    def file(self, ref: str, key: str) -> Path:
+        return self._files(ref)[key]
+
     def kill(self, ref: str) -> None:
         """QEMU, as a crash of it would."""
         pid = int((self.folder / f"{ref}.pid").read_text())
@@ -143,9 +151,8 @@ class QemuLab:
 
     def close(self) -> None:
         for ref in self._refs():
-            with suppress(NotRunning), self.qmp(ref) as qmp:
-                qmp.execute("quit")
-                qmp.wait_closed(10)
+            with suppress(NotRunning):
+                self.stop(ref)
 
     def _refs(self) -> list[str]:
         return [path.name.removesuffix(".vm.toml") for path in self.folder.glob("*.vm.toml")]
@@ -157,7 +164,7 @@ class QemuLab:
     def _disk(self, ref: str, key: str) -> Path:
         return self.folder / f"{ref}-{key}.qcow2"
 
-    def _device(self, qmp: Qmp, file: Path) -> str:
+    def device(self, qmp: Qmp, file: Path) -> str:
         """What QEMU's monitor calls the drive, or the device where it has no drive."""
         devices: list[dict[str, Any]] = qmp.execute("query-block")
         [device] = [each for each in devices if Path(each["inserted"]["file"]).samefile(file)]

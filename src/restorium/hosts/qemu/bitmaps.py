@@ -61,7 +61,7 @@ def track(node: Node, chain: Chain | None, *, running: bool) -> Tracking:
         return Tracking(node)
     given = chain.since.get(node.key)
     if node.has_snapshots:
-        stays = "it has internal snapshots, and that it went back to one would be in no list of changes"
+        stays = "it has internal snapshots, which it could not go back to while a list of its changes is kept"
         return Tracking(node, why=None if given is None else stays, stale=_of_chain(node, chain))
     if not node.keeps_bitmaps and not running:
         return Tracking(node, why=None if given is None else "its image cannot keep a list of changes")

@@ -23,6 +23,7 @@ from restorium.hosts.interface import Chain
 from restorium.hosts.qemu.bitmaps import FROZEN, Action, Tracking, remove_stale, track
 from restorium.hosts.qemu.nodes import attached
 from restorium.hosts.qemu.qmp import NotRunning, Qmp, Refused
+from restorium.hosts.qemu.room import guarded
 from restorium.hosts.qemu.serving import EXPORT, Held, Place, export, listening, reading
 from restorium.vocabulary.errors import HostError
 
@@ -44,20 +45,17 @@ def fleeced(
     """
     with connect() as qmp:
         undo(qmp, place)
-        trackings = [track(node, chain, running=True) for node in attached(qmp, place.folder, disks)]
-        try:
-            _begin(qmp, place, trackings, owner)
-        except BaseException:
-            undo(qmp, place)
-            raise
-    try:
-        with reading(place, trackings) as held:
+    with guarded(place.folder, place.name, lambda: _end(connect, place)):
+        with connect() as qmp:
+            trackings = [track(node, chain, running=True) for node in attached(qmp, place.folder, disks)]
+            try:
+                _begin(qmp, place, trackings, owner)
+            except BaseException:
+                with _logged(place):
+                    undo(qmp, place)
+                raise
+        with _ended(connect, place), reading(place, trackings) as held:
             yield held
-    except BaseException:
-        with _logged(place):
-            _end(connect, place)
-        raise
-    _end(connect, place)
 
 
 def undo(qmp: Qmp, place: Place) -> None:
@@ -81,6 +79,18 @@ def undo(qmp: Qmp, place: Place) -> None:
         if any(bitmap.get("name") == FROZEN for bitmap in each.get("dirty-bitmaps", [])):
             qmp.execute("block-dirty-bitmap-remove", {"node": each["node-name"], "name": FROZEN})
     place.tidy()
+
+
+@contextmanager
+def _ended(connect: Connect, place: Place) -> Iterator[None]:
+    """Everything is undone at the end of the block. Raises HostError, unless the block has ended by another error."""
+    try:
+        yield
+    except BaseException:
+        with _logged(place):
+            _end(connect, place)
+        raise
+    _end(connect, place)
 
 
 def _begin(qmp: Qmp, place: Place, trackings: Sequence[Tracking], owner: int) -> None:

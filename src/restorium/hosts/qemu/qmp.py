@@ -126,7 +126,7 @@ class Qmp:
         except OSError as error:
             raise self._lost(error) from error
         if greeting is None:
-            raise NotRunning(f"{self._name} does not run any more")
+            raise self._lost(ConnectionResetError())
         if "QMP" not in greeting:
             raise HostError(
                 f"what answers on the QMP socket of {self._name} is not QEMU",
@@ -175,8 +175,8 @@ class Qmp:
 
     def _lost(self, error: OSError) -> HostError:
         if isinstance(error, TimeoutError):
-            return HostError(f"QEMU of {self._name} does not answer", hint="Look whether it hangs.")
-        return HostError(f"QEMU of {self._name} has ended", hint="Look at its log for why.")
+            return HostError(f"the QEMU of {self._name} does not answer", hint="Look whether it hangs.")
+        return NotRunning(f"the QEMU of {self._name} has ended", hint="Look at its log for why.")
 
 
 @contextmanager
