@@ -63,6 +63,7 @@ _remote(
     "hyperv",
     "Add a Microsoft Hyper-V host, as https://HOST with its WinRM port if that is not 5986.",
 )
+_remote("vsphere", "Add a vCenter Server: https://vcenter.example[:port].")
 
 
 def _added(output: Output, host: Item) -> None:

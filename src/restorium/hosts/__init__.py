@@ -59,6 +59,17 @@ def _hyperv(address: str, login: Login) -> Host:
     return HyperV(address, login)
 
 
+def _vsphere(address: str, login: Login) -> Host:
+    try:
+        from restorium.hosts.vsphere import Vsphere
+    except ImportError as error:
+        raise Unsupported(
+            f"vCenter Servers need a library that is not installed: {error.name}",
+            hint="Install it with pip install 'restorium[vsphere]'.",
+        ) from error
+    return Vsphere(address, login)
+
+
 # Image folders and QEMU have no word of their own in the API: docs/decisions/0002-platform-of-an-image-folder.md.
 _KINDS = {
     "image-folder": Kind(
@@ -81,6 +92,7 @@ _KINDS = {
         places=True,
     ),
     "hyperv": Kind(_hyperv, Platform.HYPERV, HostType.HYPERV, ManagedServerType.HYPERV, places=True),
+    "vsphere": Kind(_vsphere, Platform.VMWARE, HostType.VCENTER, ManagedServerType.VCENTER, places=True),
 }
 
 

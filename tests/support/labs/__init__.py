@@ -82,6 +82,7 @@ class Lab(Protocol):
 _LABS = {
     "image-folder": "image_folder:ImageFolderLab",
     "qemu": "qemu:QemuLab",
+    "vsphere": "vsphere:VsphereLab",
     "cloud-director": "cloud_director:CloudDirectorLab",
     "hyperv": "hyperv.lab:HyperVLab",
 }

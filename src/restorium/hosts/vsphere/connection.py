@@ -1,0 +1,236 @@
+"""A vCenter Server or ESXi host: its SOAP interface by pyVmomi, and the files of its datastores over HTTPS.
+
+The certificate is verified, or is the one of the thumbprint, before anything is sent. Objects are named by their
+managed object id (moref), so that nothing of a session that ran out is kept.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+from pyVim.connect import Disconnect, SmartConnect
+from pyVmomi import vim, vmodl
+
+from restorium.hosts.interface import Login
+from restorium.hosts.pinning import trusting
+from restorium.vocabulary.errors import HostError, InvalidInput
+
+T = TypeVar("T")
+
+_PORT = 443
+_CONNECT_SECONDS = 20.0
+_ANSWER_SECONDS = 120.0
+_TASK_SECONDS = 3600.0
+_LOOK_SECONDS = 0.05
+_MOST_LOOK_SECONDS = 1.0
+_UNAUTHORISED = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the SOAP interface is."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """``https://vcenter.example[:port]``, or the host alone. Raises InvalidInput."""
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        try:
+            port = parts.port or _PORT
+        except ValueError:
+            port = 0
+        if (
+            parts.scheme != "https"
+            or not parts.hostname
+            or not port
+            or parts.username
+            or parts.path not in ("", "/")
+        ):
+            raise InvalidInput(
+                f"{text!r} is not the address of a vCenter Server",
+                hint="Write https://vcenter.example[:port].",
+            )
+        return cls(parts.hostname, port)
+
+
+class Connection:
+    """One logon, made when it is needed and made anew when it ran out. For any number of threads."""
+
+    def __init__(self, address: str, login: Login) -> None:
+        self.address = Address.parse(address)
+        if login.username is None or login.password is None:
+            raise InvalidInput("a vCenter Server needs a user name and a password", hint="Give both.")
+        self._login = login
+        self._lock = threading.Lock()
+        self._instance: Any = None
+        self._files: httpx.Client | None = None
+
+    def call(self, function: Callable[[Any], T]) -> T:
+        """``function`` of the service content. It may be called twice, if the session ran out meanwhile.
+
+        Raises HostError for what the libraries raise; faults of vSphere pass, for callers know them better.
+        """
+        instance = self._logged_on()
+        with self._explained():
+            try:
+                return function(instance.content)
+            except vim.fault.NotAuthenticated:
+                self._forget(instance)
+        instance = self._logged_on()
+        with self._explained():
+            return function(instance.content)
+
+    def object(self, kind: Any, moref: str) -> Any:
+        """A managed object by its id; nothing is asked yet."""
+        return kind(moref, self._logged_on()._stub)
+
+    def task(self, start: Callable[[Any], Any], *, what: str) -> Any:
+        """What the task that ``start`` begins gave. ``what`` is for the message of a failure. Raises HostError."""
+        try:
+            task = self.call(start)
+            deadline, pause = time.monotonic() + _TASK_SECONDS, _LOOK_SECONDS
+            while True:
+                # Not the whole of ``info``, whose entity may be of a type that the library does not expect there.
+                state = self.properties(task, "info.state")["info.state"]
+                if state == vim.TaskInfo.State.success:
+                    return self.properties(task, "info.result").get("info.result")
+                if state == vim.TaskInfo.State.error:
+                    raise self.properties(task, "info.error")["info.error"]
+                if time.monotonic() > deadline:
+                    raise HostError(f"{self.address.host} did not finish within an hour: {what}")
+                time.sleep(pause)
+                pause = min(pause * 2, _MOST_LOOK_SECONDS)
+        except vmodl.MethodFault as fault:
+            raise failed(self.address.host, what, fault) from fault
+
+    def properties(self, managed: Any, *names: str) -> dict[str, Any]:
+        """Of one object; those that it has not are left out. Raises ManagedObjectNotFound and other faults."""
+        chosen = vmodl.query.PropertyCollector.FilterSpec(
+            objectSet=[vmodl.query.PropertyCollector.ObjectSpec(obj=managed)],
+            propSet=[vmodl.query.PropertyCollector.PropertySpec(type=type(managed), pathSet=list(names))],
+        )
+        options = vmodl.query.PropertyCollector.RetrieveOptions()
+        answer = self.call(lambda content: content.propertyCollector.RetrievePropertiesEx([chosen], options))
+        return {each.name: each.val for found in answer.objects for each in found.propSet}
+
+    def file_url(self, datacenter: str, datastore: str, path: str) -> str:
+        """Of a file in a datastore. datacenter: its inventory path."""
+        place = f"dcPath={quote(datacenter)}&dsName={quote(datastore)}"
+        return f"/folder/{quote(path)}?{place}"
+
+    @contextmanager
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: Iterator[bytes] | None = None,
+    ) -> Iterator[httpx.Response]:
+        """A request for a file, by the session of the SOAP interface. Its answer is read by the caller."""
+        instance, files = self._logged_on(), self._files
+        assert files is not None
+        for last in (False, True):
+            cookie = instance._stub.cookie.partition(";")[0]
+            sent = {**(headers or {}), "Cookie": cookie}
+            with self._explained(), files.stream(method, url, headers=sent, content=content) as answer:
+                if answer.status_code != _UNAUTHORISED or last or content is not None:
+                    yield answer
+                    return
+            self._forget(instance)
+            instance, files = self._logged_on(), self._files
+            assert files is not None
+
+    def close(self) -> None:
+        with self._lock:
+            instance, self._instance = self._instance, None
+            files, self._files = self._files, None
+        if files is not None:
+            files.close()
+        if instance is not None:
+            with suppress(Exception):  # it is gone anyway
+                Disconnect(instance)
+
+    def _logged_on(self) -> Any:
+        with self._lock:
+            if self._instance is None:
+                with self._explained():
+                    self._instance = self._log_on()
+            return self._instance
+
+    def _log_on(self) -> Any:
+        host, port = self.address.host, self.address.port
+        context = trusting(host, port, self._login.thumbprint, timeout=_CONNECT_SECONDS)
+        try:
+            instance = SmartConnect(
+                host=host,
+                port=port,
+                user=self._login.username,
+                pwd=self._login.password,
+                sslContext=context,
+                httpConnectionTimeout=_ANSWER_SECONDS,
+            )
+        except vim.fault.InvalidLogin:
+            raise HostError(
+                f"{host} does not let {self._login.username} in",
+                hint="Check user name and password; vCenter names look like name@vsphere.local.",
+            ) from None
+        self._files = httpx.Client(
+            base_url=f"https://{host}:{port}",
+            verify=context,
+            timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+            trust_env=False,
+        )
+        return instance
+
+    def _forget(self, instance: Any) -> None:
+        with self._lock:
+            if self._instance is instance:
+                self._instance = None
+                if self._files is not None:
+                    self._files.close()
+                    self._files = None
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        host = self.address.host
+        try:
+            yield
+        except ssl.SSLError as error:
+            raise self._untrusted(error) from error
+        except httpx.HTTPError as error:
+            if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error):
+                raise self._untrusted(error) from error
+            raise HostError(f"{host} cannot be reached: {error}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise HostError(
+                f"{host} cannot be reached on port {self.address.port}: {error}",
+                hint="Check the address, and that the vCenter Server runs.",
+            ) from error
+
+    def _untrusted(self, error: Exception) -> HostError:
+        return HostError(
+            f"the certificate of {self.address.host} is not trusted, and nothing was sent: {error}",
+            hint="Give the thumbprint of its certificate, or have it signed by an authority that this machine trusts.",
+        )
+
+
+def failed(host: str, what: str, fault: Any) -> HostError:
+    """A fault of vSphere in words: what was asked for, and what the server says."""
+    said = getattr(fault, "localizedMessage", None) or getattr(fault, "msg", None)
+    kind = type(fault).__name__.rpartition(".")[2]
+    return HostError(
+        f"{host} refuses: {what}: {said or kind}",
+        hint="Look at the task in vCenter; the account may lack a privilege that docs/platforms.md names.",
+    )

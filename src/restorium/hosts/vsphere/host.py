@@ -1,0 +1,129 @@
+"""A vCenter Server as a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pyVmomi import vim
+
+from restorium.hosts.interface import Chain, LocalImage, Login, OpenVm, RestoreTarget, VmDescription, VmInfo
+from restorium.hosts.vsphere import changes, power
+from restorium.hosts.vsphere.connection import Connection
+from restorium.hosts.vsphere.describing import describe
+from restorium.hosts.vsphere.inventory import (
+    check_can_be_read,
+    collect,
+    datacenter_of,
+    disks_of,
+    list_vms,
+    read,
+)
+from restorium.hosts.vsphere.places import exists
+from restorium.hosts.vsphere.reading import FlatReader
+from restorium.hosts.vsphere.snapshots import held_still
+from restorium.hosts.vsphere.target import VsphereTarget, folder_of, made_by, remove_file, restored_by
+from restorium.vocabulary.errors import Conflict, HostError
+from restorium.vocabulary.restore import Placement
+
+_ANYWHERE = Placement()
+
+
+class Vsphere:
+    """``ref`` of a VM is its managed object id, such as vm-42."""
+
+    def __init__(self, address: str, login: Login) -> None:
+        self._connection = Connection(address, login)
+
+    def check(self) -> None:
+        self._connection.call(lambda content: content.about.fullName)
+
+    def inventory(self) -> list[VmInfo]:
+        return list_vms(self._connection)
+
+    @contextmanager
+    def open_vm(self, ref: str, chain: Chain | None = None) -> Iterator[OpenVm]:
+        """The disks as a snapshot holds them."""
+        connection = self._connection
+        where = self._where(ref)
+        name = where["name"]
+        if chain is not None:
+            changes.switch_on(connection, ref, name)
+        with held_still(connection, ref, name, chain.id if chain else None) as snapshot:
+            config = read(connection, vim.vm.Snapshot, snapshot, "config")["config"]
+            disks = disks_of(config.hardware.device)
+            if not disks:
+                raise HostError(f"{name} has no disk that is a file")
+            readers, tracked = [], {}
+            for place in disks:
+                check_can_be_read(name, place)
+                url = connection.file_url(where["datacenter"], place.datastore, place.flat_path)
+                known = changes.allocated(connection, ref, snapshot, place)
+                label = f"[{place.datastore}] {place.flat_path}"
+                readers.append(FlatReader(connection, url, label, place.info.size, known))
+                if chain is not None:
+                    since = chain.since.get(place.info.key)
+                    tracked[place.info.key] = changes.tracked(connection, ref, snapshot, place, since)
+            kept = {key: value for key, value in where.items() if key in ("folder", "pool")}
+            kept["datastore"] = disks[0].datastore
+            yield OpenVm(describe(name, config, disks, kept), readers, tracked)
+
+    def power_on(self, ref: str) -> None:
+        power.power_on(self._connection, ref, ref)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def local_images(self, ref: str) -> Sequence[LocalImage] | None:
+        self._where(ref)
+        return None
+
+    def remove_restored(self, ref: str, attempt: str) -> None:
+        """See Host. The VM is found by its restore as well, under whatever ref."""
+        connection = self._connection
+        made = made_by(connection, attempt)
+        if made is None and exists(connection, ref):
+            if restored_by(connection, ref) != attempt:
+                raise Conflict(
+                    f"{ref} was not made by the restore {attempt}",
+                    hint="Remove what is left of that restore by hand.",
+                )
+            made = ref
+        if made is not None:
+            power.power_off(connection, made, made)
+            vm = connection.object(vim.VirtualMachine, made)
+            connection.task(lambda _: vm.Destroy_Task(), what=f"removing {made}")
+        for moref, found in list(collect(connection, vim.Datastore, ["name", "summary.accessible"])):
+            if found.get("summary.accessible", True):
+                datacenter, _ = datacenter_of(connection, vim.Datastore, moref)
+                place = connection.object(vim.Datacenter, datacenter)
+                remove_file(connection, place, f"[{found['name']}] {folder_of(attempt)}")
+
+    def restore_target(
+        self,
+        description: VmDescription,
+        *,
+        attempt: str,
+        original_ref: str,
+        new_name: str | None,
+        placement: Placement = _ANYWHERE,
+    ) -> RestoreTarget:
+        return VsphereTarget(
+            self._connection,
+            description,
+            attempt=attempt,
+            original_ref=original_ref,
+            new_name=new_name,
+            placement=placement,
+        )
+
+    def _where(self, ref: str) -> dict[str, str]:
+        found = read(self._connection, vim.VirtualMachine, ref, "name", "parent", "resourcePool")
+        where = {
+            "name": found["name"],
+            "datacenter": datacenter_of(self._connection, vim.VirtualMachine, ref)[1],
+        }
+        for key, property_ in (("folder", "parent"), ("pool", "resourcePool")):
+            if found.get(property_) is not None:
+                where[key] = found[property_]._moId
+        return where
