@@ -40,7 +40,7 @@ def _remote(kind: str, help_text: str) -> None:
         output: Output,
         name: str,
         address: str,
-        username: Annotated[str, typer.Option(help="The account to log on as.")],
+        logon_username: Annotated[str, typer.Option(help="The account on the host to log on as.")],
         logon_password_file: Annotated[Path, typer.Option(help="A file with its password.")],
         thumbprint: Annotated[
             str | None,
@@ -48,7 +48,7 @@ def _remote(kind: str, help_text: str) -> None:
         ] = None,
     ) -> None:
         secret = read_secret(logon_password_file)
-        logon = {"username": username, "password": secret, "thumbprint": thumbprint}
+        logon = {"username": logon_username, "password": secret, "thumbprint": thumbprint}
         _added(output, client.post("/hosts", {"name": name, "kind": kind, "address": address, **logon}))
 
     add.__doc__ = help_text
