@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pytest
 
@@ -19,18 +19,22 @@ from restorium.hosts import open_host
 from restorium.hosts.interface import Host, RestoreTarget, VmDescription
 from restorium.vocabulary.errors import Conflict, HostError, InvalidInput, TargetExists, VmNotFound
 from tests.support.disks import MIB, copy_bytes, read_all, write_image
+from tests.support.labs.hyperv.lab import HyperVLab as EmulatedHyperV
+from tests.support.labs.hyperv.machines import Nic
 
-CONTENTS = {
-    "disk0": random.Random(1).randbytes(MIB),
-    "data": random.Random(2).randbytes(MIB // 2) + bytes(2 * MIB),
-}
-FORMATS = {"disk0": "raw", "data": "qcow2"}
+FIRST = random.Random(1).randbytes(MIB)
+SECOND = random.Random(2).randbytes(MIB // 2) + bytes(2 * MIB)
+
+
+Contents = Mapping[str, bytes]
+"""Of a VM's disks, by their keys."""
 
 
 class Lab(Protocol):
-    """A host with a way to put VMs there."""
+    """A host with a way to put VMs there. formats: of its VMs' two disks, by their keys."""
 
-    def __init__(self, folder: Path) -> None: ...
+    formats: Mapping[str, str]
+
     @property
     def host(self) -> Host: ...
     def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
@@ -42,6 +46,7 @@ class Lab(Protocol):
 
 class ImageFolderLab:
     kind = "image-folder"
+    formats: ClassVar[Mapping[str, str]] = {"disk0": "raw", "data": "qcow2"}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,12 +56,12 @@ class ImageFolderLab:
         lines = [f'name = "{name}"', "memory = 4096"]
         for key, content in contents.items():
             file = f"{name}-{key}.img"
-            write_image(self.folder / file, content, FORMATS[key])
+            write_image(self.folder / file, content, self.formats[key])
             lines += [
                 "[[disk]]",
                 f'key = "{key}"',
                 f'file = "{file}"',
-                f'format = "{FORMATS[key]}"',
+                f'format = "{self.formats[key]}"',
                 'bus = "scsi"',
             ]
         (self.folder / f"{name}.vm.toml").write_text("\n".join(lines))
@@ -74,18 +79,54 @@ class QemuLab(ImageFolderLab):
     kind = "qemu"
 
 
-LABS = {lab.kind: lab for lab in (ImageFolderLab, QemuLab)}
+class HyperVLab:
+    """An emulated Hyper-V host that is emptied between tests."""
+
+    formats: ClassVar[Mapping[str, str]] = {"scsi-0-0": "vhdx", "scsi-0-1": "vhdx"}
+
+    def __init__(self, emulated: EmulatedHyperV) -> None:
+        emulated.reset()
+        self._emulated = emulated
+        self.host = open_host(emulated.kind, emulated.address, emulated.login)
+
+    def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        ref = self._emulated.add_vm(name, contents)
+        self._emulated.windows.vm(ref).nics = [Nic(switch="External")]
+        return ref
+
+    def remove_vm(self, ref: str) -> None:
+        self._emulated.remove_vm(ref)
+
+
+LABS = ("image-folder", "qemu", pytest.param("hyperv", marks=pytest.mark.slow))
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedHyperV]:
+    lab = EmulatedHyperV(tmp_path_factory.mktemp("hyperv"))
+    yield lab
+    lab.close()
 
 
 @pytest.fixture(params=LABS)
-def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Lab:
-    made: Lab = LABS[request.param](tmp_path)
-    return made
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
+    made: Lab
+    if request.param == "hyperv":
+        made = HyperVLab(request.getfixturevalue("emulated"))
+    else:
+        made = {"image-folder": ImageFolderLab, "qemu": QemuLab}[request.param](tmp_path)
+    yield made
+    made.host.close()
 
 
 @pytest.fixture
-def vm(lab: Lab) -> str:
-    return lab.add_vm("web", CONTENTS)
+def contents(lab: Lab) -> Contents:
+    return dict(zip(lab.formats, (FIRST, SECOND), strict=True))
+
+
+@pytest.fixture
+def vm(lab: Lab, contents: Contents) -> str:
+    return lab.add_vm("web", contents)
 
 
 def _contents(host: Host, ref: str) -> dict[str, bytes]:
@@ -104,14 +145,12 @@ def _describe(host: Host, ref: str) -> VmDescription:
 
 
 def _target(
-    host: Host, description: VmDescription, new_name: str | None, attempt: str = "a1"
+    host: Host, vm: str, description: VmDescription, new_name: str | None, attempt: str = "a1"
 ) -> RestoreTarget:
-    return host.restore_target(description, attempt=attempt, original_ref="web", new_name=new_name)
+    return host.restore_target(description, attempt=attempt, original_ref=vm, new_name=new_name)
 
 
-def _write(
-    target: RestoreTarget, description: VmDescription, contents: Mapping[str, bytes] = CONTENTS
-) -> None:
+def _write(target: RestoreTarget, description: VmDescription, contents: Contents) -> None:
     for disk in description.disks:
         with target.create_disk(disk, _extents(contents[disk.key])) as writer:
             copy_bytes(contents[disk.key], _extents(contents[disk.key]), writer)
@@ -125,18 +164,18 @@ def _extents(content: bytes) -> Iterator[Extent]:
         yield Extent(used, len(content) - used, hole=True)
 
 
-def test_inventory_has_each_vm_with_its_disks(lab: Lab, vm: str) -> None:
+def test_inventory_has_each_vm_with_its_disks(lab: Lab, vm: str, contents: Contents) -> None:
     lab.host.check()
-    lab.add_vm("mail", {"disk0": b"m" * 512})
+    lab.add_vm("mail", {next(iter(lab.formats)): b"m" * 512})
     listed = {each.ref: each for each in lab.host.inventory()}
     assert {each.name for each in listed.values()} == {"web", "mail"}
     assert {disk.key: (disk.size, disk.format) for disk in listed[vm].disks} == {
-        key: (len(content), FORMATS[key]) for key, content in CONTENTS.items()
+        key: (len(content), lab.formats[key]) for key, content in contents.items()
     }
 
 
-def test_opened_vm_reads_as_its_disks_are(lab: Lab, vm: str) -> None:
-    assert _contents(lab.host, vm) == CONTENTS
+def test_opened_vm_reads_as_its_disks_are(lab: Lab, vm: str, contents: Contents) -> None:
+    assert _contents(lab.host, vm) == contents
 
 
 @pytest.mark.parametrize("ref", ["nobody", "", "../web", "web\0", "/etc/passwd", "x" * 300])
@@ -146,14 +185,16 @@ def test_vm_that_is_not_there_is_not_found(lab: Lab, vm: str, ref: str) -> None:
 
 
 @pytest.mark.parametrize("new_name", ["web2", "Web, the second", "wéb.2", None])
-def test_restored_vm_is_the_one_that_was_backed_up(lab: Lab, vm: str, new_name: str | None) -> None:
+def test_restored_vm_is_the_one_that_was_backed_up(
+    lab: Lab, vm: str, contents: Contents, new_name: str | None
+) -> None:
     description = _describe(lab.host, vm)
-    target = _target(lab.host, description, new_name)
+    target = _target(lab.host, vm, description, new_name)
     assert (target.free_bytes() or MIB) > 0
-    _write(target, description)
+    _write(target, description, contents)
     ref = target.finalise()
     assert (ref == vm) == (new_name is None)
-    assert _contents(lab.host, ref) == CONTENTS
+    assert _contents(lab.host, ref) == contents
     restored = _describe(lab.host, ref)
     assert restored.name == (new_name or "web")
     assert restored.disks == description.disks
@@ -161,50 +202,52 @@ def test_restored_vm_is_the_one_that_was_backed_up(lab: Lab, vm: str, new_name: 
     assert sorted(each.ref for each in lab.host.inventory()) == sorted({vm, ref})
 
 
-def test_restoring_beside_leaves_the_original_alone(lab: Lab, vm: str) -> None:
+def test_restoring_beside_leaves_the_original_alone(lab: Lab, vm: str, contents: Contents) -> None:
     description = _describe(lab.host, vm)
-    target = _target(lab.host, description, "web2")
-    others = {key: content[:99] * 3 + bytes(len(content) - 297) for key, content in CONTENTS.items()}
+    target = _target(lab.host, vm, description, "web2")
+    others = {key: content[:99] * 3 + bytes(len(content) - 297) for key, content in contents.items()}
     _write(target, description, others)
     assert _contents(lab.host, target.finalise()) == others
-    assert _contents(lab.host, vm) == CONTENTS
+    assert _contents(lab.host, vm) == contents
     assert _describe(lab.host, vm) == description
 
 
-def test_vm_that_is_gone_is_made_anew(lab: Lab, vm: str) -> None:
+def test_vm_that_is_gone_is_made_anew(lab: Lab, vm: str, contents: Contents) -> None:
     description = _describe(lab.host, vm)
     lab.remove_vm(vm)
-    target = _target(lab.host, description, None)
-    _write(target, description)
-    assert _contents(lab.host, target.finalise()) == CONTENTS
+    target = _target(lab.host, vm, description, None)
+    _write(target, description, contents)
+    assert _contents(lab.host, target.finalise()) == contents
 
 
 @pytest.mark.parametrize("new_name", ["web2", None])
-def test_nothing_is_seen_before_the_end_nor_after_a_discard(lab: Lab, vm: str, new_name: str | None) -> None:
+def test_nothing_is_seen_before_the_end_nor_after_a_discard(
+    lab: Lab, vm: str, contents: Contents, new_name: str | None
+) -> None:
     description = _describe(lab.host, vm)
     before = lab.host.inventory()
-    target = _target(lab.host, description, new_name)
-    _write(target, description)
+    target = _target(lab.host, vm, description, new_name)
+    _write(target, description, contents)
     assert lab.host.inventory() == before
     target.discard()
     target.discard()
     assert lab.host.inventory() == before
-    assert _contents(lab.host, vm) == CONTENTS
+    assert _contents(lab.host, vm) == contents
     assert target.reopen_disk(description.disks[0]) is None
     with pytest.raises(HostError):
-        _target(lab.host, description, new_name).finalise()
+        _target(lab.host, vm, description, new_name).finalise()
 
 
-def test_interrupted_restore_goes_on_in_another_process(lab: Lab, vm: str) -> None:
+def test_interrupted_restore_goes_on_in_another_process(lab: Lab, vm: str, contents: Contents) -> None:
     description = _describe(lab.host, vm)
     disk = description.disks[0]
-    content, half = CONTENTS[disk.key], disk.size // 2
-    target = _target(lab.host, description, "web2")
+    content, half = contents[disk.key], disk.size // 2
+    target = _target(lab.host, vm, description, "web2")
     assert target.reopen_disk(disk) is None
     with target.create_disk(disk, _extents(content)) as writer:
         writer.write(0, content[:half])
         writer.flush()
-    again = _target(lab.host, description, "web2")
+    again = _target(lab.host, vm, description, "web2")
     writer_again = again.reopen_disk(disk)
     assert writer_again is not None
     with writer_again as writer:
@@ -213,41 +256,43 @@ def test_interrupted_restore_goes_on_in_another_process(lab: Lab, vm: str) -> No
     with again.read_disk(disk) as reader:
         assert read_all(reader) == content
     rest = description.disks[1]
-    with again.create_disk(rest, _extents(CONTENTS[rest.key])) as writer, ThreadPoolExecutor(4) as threads:
-        used = len(CONTENTS[rest.key].rstrip(b"\0"))
+    with again.create_disk(rest, _extents(contents[rest.key])) as writer, ThreadPoolExecutor(4) as threads:
+        used = len(contents[rest.key].rstrip(b"\0"))
         places = range(0, used, 100_000)
         list(
-            threads.map(lambda at: writer.write(at, CONTENTS[rest.key][at : min(at + 100_000, used)]), places)
+            threads.map(lambda at: writer.write(at, contents[rest.key][at : min(at + 100_000, used)]), places)
         )
-    assert _contents(lab.host, again.finalise()) == CONTENTS
+    assert _contents(lab.host, again.finalise()) == contents
 
 
 @pytest.mark.parametrize("new_name", ["web2", None])
-def test_finalising_again_changes_nothing(lab: Lab, vm: str, new_name: str | None) -> None:
+def test_finalising_again_changes_nothing(
+    lab: Lab, vm: str, contents: Contents, new_name: str | None
+) -> None:
     description = _describe(lab.host, vm)
-    target = _target(lab.host, description, new_name)
-    _write(target, description)
+    target = _target(lab.host, vm, description, new_name)
+    _write(target, description, contents)
     ref = target.finalise()
-    again = _target(lab.host, description, new_name)
+    again = _target(lab.host, vm, description, new_name)
     assert (target.finalise(), again.finalise()) == (ref, ref)
     again.discard()
     with again.read_disk(description.disks[0]) as reader:
-        assert read_all(reader) == CONTENTS["disk0"]
-    assert _contents(lab.host, ref) == CONTENTS
+        assert read_all(reader) == FIRST
+    assert _contents(lab.host, ref) == contents
 
 
-def test_two_restores_to_one_name_cannot_both_be(lab: Lab, vm: str) -> None:
+def test_two_restores_to_one_name_cannot_both_be(lab: Lab, vm: str, contents: Contents) -> None:
     description = _describe(lab.host, vm)
-    first, second = (_target(lab.host, description, "web2", attempt) for attempt in ("a1", "a2"))
-    _write(first, description)
-    _write(second, description)
+    first, second = (_target(lab.host, vm, description, "web2", attempt) for attempt in ("a1", "a2"))
+    _write(first, description, contents)
+    _write(second, description, contents)
     ref = first.finalise()
     with pytest.raises(TargetExists, match="web2"):
         second.finalise()
     second.discard()
-    assert _contents(lab.host, ref) == CONTENTS
+    assert _contents(lab.host, ref) == contents
     with pytest.raises(TargetExists, match="web2"):
-        _target(lab.host, description, "web2", "a3")
+        _target(lab.host, vm, description, "web2", "a3")
 
 
 @pytest.mark.parametrize(
@@ -256,14 +301,14 @@ def test_two_restores_to_one_name_cannot_both_be(lab: Lab, vm: str) -> None:
 )
 def test_names_that_cannot_be_are_refused(lab: Lab, vm: str, new_name: str) -> None:
     with pytest.raises(InvalidInput):
-        _target(lab.host, _describe(lab.host, vm), new_name)
+        _target(lab.host, vm, _describe(lab.host, vm), new_name)
 
 
-def test_vm_is_not_restored_without_all_of_its_disks(lab: Lab, vm: str) -> None:
+def test_vm_is_not_restored_without_all_of_its_disks(lab: Lab, vm: str, contents: Contents) -> None:
     description = _describe(lab.host, vm)
-    target = _target(lab.host, description, "web2")
+    target = _target(lab.host, vm, description, "web2")
     disk = description.disks[0]
-    target.create_disk(disk, _extents(CONTENTS[disk.key])).close()
+    target.create_disk(disk, _extents(contents[disk.key])).close()
     with pytest.raises(HostError, match=description.disks[1].key):
         target.finalise()
     assert [each.ref for each in lab.host.inventory()] == [vm]
@@ -274,10 +319,10 @@ def test_unknown_kind_is_refused_with_those_that_are_known() -> None:
         open_host("nutanix", "somewhere")
 
 
-def test_what_a_restore_made_is_removed_and_nothing_else(lab: Lab, vm: str) -> None:
+def test_what_a_restore_made_is_removed_and_nothing_else(lab: Lab, vm: str, contents: Contents) -> None:
     description, before = _describe(lab.host, vm), _contents(lab.host, vm)
-    target = _target(lab.host, description, "drill")
-    _write(target, description)
+    target = _target(lab.host, vm, description, "drill")
+    _write(target, description, contents)
     ref = target.finalise()
     with pytest.raises(Conflict):
         lab.host.remove_restored(vm, "a1")
@@ -292,10 +337,10 @@ def test_what_a_restore_made_is_removed_and_nothing_else(lab: Lab, vm: str) -> N
     assert images is None or not any(image.path.exists() for image in images)
 
 
-def test_what_a_restore_left_without_a_final_name_is_removed(lab: Lab, vm: str) -> None:
+def test_what_a_restore_left_without_a_final_name_is_removed(lab: Lab, vm: str, contents: Contents) -> None:
     description = _describe(lab.host, vm)
-    _write(_target(lab.host, description, "drill"), description)
+    _write(_target(lab.host, vm, description, "drill"), description, contents)
     lab.host.remove_restored("drill", "a1")
-    again = _target(lab.host, description, "drill")
+    again = _target(lab.host, vm, description, "drill")
     assert [again.reopen_disk(disk) for disk in description.disks] == [None, None]
-    assert _contents(lab.host, vm) == CONTENTS
+    assert _contents(lab.host, vm) == contents

@@ -73,11 +73,11 @@ class Tracking:
         """A disk that the reference point does not name without doubt is not tracked."""
         if self._point is None:
             return None
-        disks = [str(each).lower() for each in self._point["VirtualDiskIdentifiers"] or ()]
+        disks = [_place(str(each)) for each in self._point["VirtualDiskIdentifiers"] or ()]
         tracks = self._point["ResilientChangeTrackingIdentifiers"] or ()
         if len(disks) != len(tracks):
             return None
-        found = [track for disk, track in zip(disks, tracks, strict=True) if disk == drive.id.lower()]
+        found = [track for disk, track in zip(disks, tracks, strict=True) if disk == _place(drive.id)]
         if not found and count == len(tracks) == 1:
             found = list(tracks)
         return json.dumps([self._point["InstanceID"], found[0]]) if len(found) == 1 else None
@@ -127,6 +127,14 @@ class _Token:
         except (ValueError, TypeError):
             return None
         return cls(str(point), str(track))
+
+
+def _place(instance: str) -> tuple[str, ...]:
+    r"""A disk's place in its VM out of ``Microsoft:VM\CONTROLLER\NUMBER\LOCATION\D``.
+
+    The VM's part is another in a checkpoint, and the last letter tells the drive (D) from the disk in it (L).
+    """
+    return tuple(instance.lower().split("\\")[1:4])
 
 
 def _extents(found: Mapping[str, Any], size: int) -> Iterator[Extent]:

@@ -34,12 +34,12 @@ def vm_item(vm: Vm) -> Item:
     }
 
 
-def drive_item(vm: Vm, drive: Drive) -> Item:
+def drive_item(vm: Vm, drive: Drive, holder: str | None = None) -> Item:
     return {
         "vm": vm,
         "drive": drive,
         "VMId": vm.id,
-        "Id": vm.drive_id(drive),
+        "Id": vm.drive_id(drive, holder),
         "Path": drive.path,
         "ControllerType": drive.type,
         "ControllerNumber": drive.number,
@@ -86,7 +86,7 @@ def _drives(_: Windows, __: Parameters, items: Items) -> Iterator[Item]:
     for item in items or ():
         holder = item.get("snapshot") or item["vm"]
         for drive in holder.drives:
-            yield drive_item(item["vm"], drive)
+            yield drive_item(item["vm"], drive, holder.id)
 
 
 @cmdlet("Get-VHD", "Path")
@@ -180,7 +180,7 @@ def _remove_snapshot(windows: Windows, _: Parameters, items: Items) -> Iterator[
 def _create_point(windows: Windows, parameters: Parameters, _: Items) -> Iterator[str]:
     vm = windows.vm(parameters["VmId"])
     made = ReferencePoint(
-        vm.id, [vm.drive_id(drive) for drive in vm.drives], [windows.track() for _ in vm.drives]
+        vm.id, [vm.drive_id(drive, kind="L") for drive in vm.drives], [windows.track() for _ in vm.drives]
     )
     windows.points.append(made)
     yield json.dumps(

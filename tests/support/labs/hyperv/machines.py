@@ -81,8 +81,10 @@ class Vm:
     def configuration(self) -> str:
         return rf"{self.folder}\Virtual Machines\{self.id.upper()}.vmcx"
 
-    def drive_id(self, drive: Drive) -> str:
-        return rf"Microsoft:{self.id.upper()}\83F8638B-8DCA-4152-9EDA-2CA8B33039B4\{drive.number}\{drive.location}\D"
+    def drive_id(self, drive: Drive, holder: str | None = None, kind: str = "D") -> str:
+        """holder: the checkpoint that has the drive, None for the VM itself."""
+        where = rf"83F8638B-8DCA-4152-9EDA-2CA8B33039B4\{drive.number}\{drive.location}"
+        return rf"Microsoft:{(holder or self.id).upper()}\{where}\{kind}"
 
 
 class Windows:
