@@ -51,7 +51,8 @@ def start(
         raise Unsupported(f"{PROGRAM} is not installed here", hint="Install QEMU for x86 on the server.")
     arguments = [*_machine(name, hardware), *_disks(disks), *_nics(hardware.nics)]
     arguments += ["-qmp", f"unix:{_escaped(qmp.name)},server=on,wait=off"]
-    arguments += ["-serial", f"file:{_escaped(console.name)}", "-daemonize"]
+    arguments += ["-chardev", f"file,id=console,path={_escaped(console.name)}", "-serial", "chardev:console"]
+    arguments.append("-daemonize")
     qmp.unlink(missing_ok=True)
     try:
         started = subprocess.run(  # noqa: S603  no shell; what is run is found on the path of the server
