@@ -32,6 +32,12 @@ def add_qemu(client: Client, output: Output, name: str, path: Path) -> None:
     _added(output, client.post("/hosts", {"name": name, "kind": "qemu", "address": str(path.absolute())}))
 
 
+@server_command(_add, "libvirt")
+def add_libvirt(client: Client, output: Output, name: str, address: str = "qemu:///system") -> None:
+    """Add the libvirt of the server's machine; --address is its URI."""
+    _added(output, client.post("/hosts", {"name": name, "kind": "libvirt", "address": address}))
+
+
 def _remote(kind: str, help_text: str) -> None:
     """Make a command that adds hosts of a kind which is reached over the network with a logon."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from restorium.hosts.image_folder import ImageFolder
 from restorium.hosts.interface import Host, InFront, Login, Peers
+from restorium.hosts.libvirt import Libvirt
 from restorium.hosts.qemu import QemuFolder
 from restorium.vocabulary.errors import InvalidInput, Unsupported
 from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
@@ -70,7 +71,15 @@ def _vsphere(address: str, login: Login) -> Host:
     return Vsphere(address, login)
 
 
-# Image folders and QEMU have no word of their own in the API: docs/decisions/0002-platform-of-an-image-folder.md.
+def _libvirt(address: str, login: Login) -> Host:
+    if login != Login():
+        raise InvalidInput(
+            "a libvirt of this machine needs no logon", hint="Leave user name and thumbprint out."
+        )
+    return Libvirt(address)
+
+
+# These have no word of their own in the API: docs/decisions/0002-platform-of-an-image-folder.md.
 _KINDS = {
     "image-folder": Kind(
         _image_folder,
@@ -93,6 +102,12 @@ _KINDS = {
     ),
     "hyperv": Kind(_hyperv, Platform.HYPERV, HostType.HYPERV, ManagedServerType.HYPERV, places=True),
     "vsphere": Kind(_vsphere, Platform.VMWARE, HostType.VCENTER, ManagedServerType.VCENTER, places=True),
+    "libvirt": Kind(
+        _libvirt,
+        Platform.VMWARE,
+        HostType.ESXI,
+        ManagedServerType.ESXI,
+    ),
 }
 
 
@@ -104,7 +119,7 @@ def kind_of(name: str) -> Kind:
 
 
 def open_host(kind: str, address: str, login: Login | None = None, peers: Peers | None = None) -> Host:
-    """A host of that kind; the address of an image folder, and of VMs of QEMU, is a folder.
+    """A host of that kind; the address of an image folder, and of VMs of QEMU, is a folder, of a libvirt its URI.
 
     peers: how one that stands in front of others finds them. Nothing is contacted yet. Raises InvalidInput.
     """

@@ -85,6 +85,7 @@ _LABS = {
     "vsphere": "vsphere:VsphereLab",
     "cloud-director": "cloud_director:CloudDirectorLab",
     "hyperv": "hyperv.lab:HyperVLab",
+    "libvirt": "libvirt:LibvirtLab",
 }
 KINDS = list(_LABS)
 _QUICK = ("image-folder",)
