@@ -17,12 +17,12 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 
 from restorium.hosts.interface import Login
+from tests.support.certificates import Certificate
 from tests.support.relay import Relay
-from tests.support.tls import make_certificate
 
 _SOURCE = Path(__file__).parent / "vcsim" / "main.go"
 _BUILD = Path(__file__).parents[3] / "build"
-_USER, _PASSWORD = "administrator@vsphere.local", "not a secret"
+USER, PASSWORD = "administrator@vsphere.local", "not a secret"
 
 
 def vcsim() -> Path:
@@ -55,9 +55,9 @@ class VsphereLab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        certificate, key, thumbprint = make_certificate(folder)
+        certificate = Certificate(folder)
         self._process = subprocess.Popen(
-            [vcsim(), certificate, key, _USER, _PASSWORD],
+            [vcsim(), certificate.path, certificate.path, USER, PASSWORD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(folder / "vcsim.log").open("wb"),
@@ -69,16 +69,14 @@ class VsphereLab:
         host, _, port = place.partition(":")
         self._relay = Relay(int(port))
         self.address = f"https://{host}:{self._relay.port}"
-        self.login = Login(_USER, _PASSWORD, thumbprint)
-        context = ssl.create_default_context(cafile=str(certificate))
-        self._instance = SmartConnect(
-            host=host, port=int(port), user=_USER, pwd=_PASSWORD, sslContext=context
-        )
-        self._content = self._instance.content
-        [self._datacenter] = self._read(self._content.rootFolder, "childEntity")
-        [self._datastore] = self._read(self._datacenter, "datastore")
-        self._store = self._read(self._datastore, "name")
-        self._files = Path(self._read(self._datastore, "info").url)
+        self.login = Login(USER, PASSWORD, certificate.thumbprint)
+        context = ssl.create_default_context(cafile=str(certificate.path))
+        self._instance = SmartConnect(host=host, port=int(port), user=USER, pwd=PASSWORD, sslContext=context)
+        self.content = self._instance.content
+        [self._datacenter] = self.read(self.content.rootFolder, "childEntity")
+        [self._datastore] = self.read(self._datacenter, "datastore")
+        self._store = self.read(self._datastore, "name")
+        self._files = Path(self.read(self._datastore, "info").url)
 
     def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
         devices = [
@@ -91,8 +89,8 @@ class VsphereLab:
         (self._files / name).mkdir()
         for key, content in contents.items():
             unit = int(key.partition(":")[2])
-            self._wait(
-                self._content.virtualDiskManager.CreateVirtualDisk_Task(
+            self.wait(
+                self.content.virtualDiskManager.CreateVirtualDisk_Task(
                     name=f"[{self._store}] {name}/{unit}.vmdk",
                     datacenter=self._datacenter,
                     spec=vim.VirtualDiskManager.FileBackedVirtualDiskSpec(
@@ -122,44 +120,44 @@ class VsphereLab:
             files=vim.vm.FileInfo(vmPathName=f"[{self._store}] {name}/{name}.vmx"),
             deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="add", device=each) for each in devices],
         )
-        [cluster] = self._read(self._read(self._datacenter, "hostFolder"), "childEntity")
-        pool, folder = self._read(cluster, "resourcePool"), self._read(self._datacenter, "vmFolder")
-        made = self._wait(folder.CreateVM_Task(config=spec, pool=pool))
+        [cluster] = self.read(self.read(self._datacenter, "hostFolder"), "childEntity")
+        pool, folder = self.read(cluster, "resourcePool"), self.read(self._datacenter, "vmFolder")
+        made = self.wait(folder.CreateVM_Task(config=spec, pool=pool))
         return str(made._moId)
 
     def keys(self, count: int) -> list[str]:
         return [f"scsi0:{unit}" for unit in range(count)]
 
     def remove_vm(self, ref: str) -> None:
-        self._wait(self._vm(ref).Destroy_Task())
+        self.wait(self.vm(ref).Destroy_Task())
 
     def start(self, ref: str) -> None:
-        self._wait(self._vm(ref).PowerOnVM_Task())
+        self.wait(self.vm(ref).PowerOnVM_Task())
 
     def runs(self, ref: str) -> bool:
-        return str(self._read(self._vm(ref), "runtime.powerState")) == "poweredOn"
+        return str(self.read(self.vm(ref), "runtime.powerState")) == "poweredOn"
 
     def write(self, ref: str, key: str, offset: int, data: bytes) -> None:
-        with self._flat(ref)[key].open("r+b") as file:
+        with self.flat(ref)[key].open("r+b") as file:
             file.seek(offset)
             file.write(data)
 
     def contents(self, ref: str) -> dict[str, bytes]:
-        return {key: file.read_bytes() for key, file in self._flat(ref).items()}
+        return {key: file.read_bytes() for key, file in self.flat(ref).items()}
 
     def leftovers(self) -> Sequence[str]:
-        view = self._content.viewManager.CreateContainerView(
-            self._content.rootFolder, [vim.VirtualMachine], True
+        view = self.content.viewManager.CreateContainerView(
+            self.content.rootFolder, [vim.VirtualMachine], True
         )
-        vms = list(self._read(view, "view") or ())
+        vms = list(self.read(view, "view") or ())
         view.Destroy()
-        found = [f"a snapshot of {vm}" for vm in vms if self._read(vm, "snapshot")]
-        used = {self._path(device).parent for vm in vms for device in self._disks(vm)}
+        found = [f"a snapshot of {vm}" for vm in vms if self.read(vm, "snapshot")]
+        used = {self._path(device).parent for vm in vms for device in self.disks(vm)}
         homes = {self._files / self._folder(vm) for vm in vms}
         kept = used | homes
         folders = [folder for folder in self._files.iterdir() if folder.is_dir() and folder not in kept]
         found += [f"the folder {folder.name}" for folder in folders]
-        flats = {self._path(device) for vm in vms for device in self._disks(vm)}
+        flats = {self._path(device) for vm in vms for device in self.disks(vm)}
         found += [str(file) for file in self._files.rglob("*-flat.vmdk") if file not in flats]
         return found
 
@@ -178,13 +176,13 @@ class VsphereLab:
             self._process.stdin.close()
             self._process.wait(10)
 
-    def _vm(self, ref: str) -> Any:
+    def vm(self, ref: str) -> Any:
         return vim.VirtualMachine(ref, self._instance._stub)
 
-    def _disks(self, vm: Any) -> list[Any]:
+    def disks(self, vm: Any) -> list[Any]:
         disks = [
             each
-            for each in self._read(vm, "config").hardware.device
+            for each in self.read(vm, "config").hardware.device
             if isinstance(each, vim.vm.device.VirtualDisk)
         ]
         return sorted(disks, key=lambda disk: disk.unitNumber)
@@ -193,25 +191,25 @@ class VsphereLab:
         path = device.backing.fileName.partition("] ")[2]
         return self._files / (path.removesuffix(".vmdk") + "-flat.vmdk")
 
-    def _flat(self, ref: str) -> dict[str, Path]:
-        return {f"scsi0:{disk.unitNumber}": self._path(disk) for disk in self._disks(self._vm(ref))}
+    def flat(self, ref: str) -> dict[str, Path]:
+        return {f"scsi0:{disk.unitNumber}": self._path(disk) for disk in self.disks(self.vm(ref))}
 
     def _folder(self, vm: Any) -> str:
-        path: str = self._read(vm, "config").files.vmPathName
+        path: str = self.read(vm, "config").files.vmPathName
         return path.partition("] ")[2].partition("/")[0]
 
-    def _wait(self, task: Any) -> Any:
-        while (state := str(self._read(task, "info.state"))) != "success":
+    def wait(self, task: Any) -> Any:
+        while (state := str(self.read(task, "info.state"))) != "success":
             if state == "error":
-                raise self._read(task, "info.error")
-        return self._read(task, "info.result")
+                raise self.read(task, "info.error")
+        return self.read(task, "info.result")
 
-    def _read(self, managed: Any, name: str) -> Any:
+    def read(self, managed: Any, name: str) -> Any:
         """A property. By the collector, for the simulator breaks down when one that has no value is fetched."""
         collector = vmodl.query.PropertyCollector
         asked = collector.FilterSpec(
             objectSet=[collector.ObjectSpec(obj=managed)],
             propSet=[collector.PropertySpec(type=type(managed), pathSet=[name])],
         )
-        answer = self._content.propertyCollector.RetrievePropertiesEx([asked], collector.RetrieveOptions())
+        answer = self.content.propertyCollector.RetrievePropertiesEx([asked], collector.RetrieveOptions())
         return next((each.val for found in answer.objects for each in found.propSet), None)

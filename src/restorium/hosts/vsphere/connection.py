@@ -10,7 +10,7 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -121,8 +121,11 @@ class Connection:
             propSet=[vmodl.query.PropertyCollector.PropertySpec(type=type(managed), pathSet=list(names))],
         )
         options = vmodl.query.PropertyCollector.RetrieveOptions()
-        answer = self.call(lambda content: content.propertyCollector.RetrievePropertiesEx([chosen], options))
-        return {each.name: each.val for found in answer.objects for each in found.propSet}
+
+        def ask(content: Any) -> list[Any]:
+            return checked(content.propertyCollector.RetrievePropertiesEx([chosen], options).objects)
+
+        return {each.name: each.val for found in self.call(ask) for each in found.propSet}
 
     def file_url(self, datacenter: str, datastore: str, path: str) -> str:
         """Of a file in a datastore. datacenter: its inventory path."""
@@ -224,6 +227,16 @@ class Connection:
             f"the certificate of {self.address.host} is not trusted, and nothing was sent: {error}",
             hint="Give the thumbprint of its certificate, or have it signed by an authority that this machine trusts.",
         )
+
+
+def checked(objects: Iterable[Any]) -> list[Any]:
+    """What a property collector gave. Raises NotAuthenticated, which it may tell of single properties."""
+    found = list(objects)
+    for each in found:
+        for missing in each.missingSet or ():
+            if isinstance(missing.fault, vim.fault.NotAuthenticated):
+                raise missing.fault
+    return found
 
 
 def failed(host: str, what: str, fault: Any) -> HostError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from restorium.hosts.interface import DiskInfo, Firmware, Hardware, Nic, VmInfo
-from restorium.hosts.vsphere.connection import Connection, failed
+from restorium.hosts.vsphere.connection import Connection, checked, failed
 from restorium.vocabulary.errors import HostError, Unsupported, VmNotFound
 
 FORMAT = "vmdk"
@@ -19,6 +20,7 @@ _BUSES = {
     vim.vm.device.VirtualSCSIController: "scsi",
     vim.vm.device.VirtualNVMEController: "nvme",
 }
+_MOREF = re.compile(r"[A-Za-z0-9-]{1,80}")
 _VM_PROPERTIES = ["name", "config.template", "config.hardware.device"]
 
 
@@ -73,7 +75,7 @@ def collect(connection: Connection, kind: Any, names: Sequence[str]) -> Iterator
             pages = [content.propertyCollector.RetrievePropertiesEx([chosen], options)]
             while pages[-1] is not None and pages[-1].token:
                 pages.append(content.propertyCollector.ContinueRetrievePropertiesEx(pages[-1].token))
-            return [each for page in pages if page is not None for each in page.objects]
+            return checked(each for page in pages if page is not None for each in page.objects)
         finally:
             view.Destroy()
 
@@ -87,13 +89,13 @@ def collect(connection: Connection, kind: Any, names: Sequence[str]) -> Iterator
 
 def read(connection: Connection, kind: Any, moref: str, *names: str) -> dict[str, Any]:
     """Properties of one object; those that it has not are left out. Raises VmNotFound."""
-
+    missing = VmNotFound(f"{connection.address.host} has no {kind.__name__.rpartition('.')[2]} {moref!r}")
+    if kind is vim.VirtualMachine and not _MOREF.fullmatch(moref):
+        raise missing
     try:
         return connection.properties(connection.object(kind, moref), *names)
     except vmodl.fault.ManagedObjectNotFound:
-        raise VmNotFound(
-            f"{connection.address.host} has no {kind.__name__.rpartition('.')[2]} {moref!r}"
-        ) from None
+        raise missing from None
     except vmodl.MethodFault as fault:
         raise failed(connection.address.host, f"reading {moref}", fault) from fault
 
