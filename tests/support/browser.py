@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from restorium.cli.demo.server import DemoServer
 
+_SERIOUS = ("serious", "critical")
 _CHROMIUM = Path("/usr/bin/chromium")
 _FLAGS = (
     "--no-sandbox",
@@ -61,6 +63,15 @@ class Visitor:
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
         return width
+
+
+def check(seen: Visitor) -> None:
+    """The page is accessible, as far as axe can tell, fits its window and has one heading of the first rank."""
+    found = Axe().run(seen.page).response["violations"]
+    wrong = [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in _SERIOUS]
+    assert wrong == [], seen.page.url
+    assert seen.overflow <= 0, seen.page.url
+    assert seen.page.locator("h1").count() == 1
 
 
 @contextmanager

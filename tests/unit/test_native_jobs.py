@@ -217,6 +217,48 @@ def test_job_is_renamed_and_gets_other_vms(
     assert client.delete(f"{_path(here)}/vms/{uuid4()}").status_code == 404
 
 
+def test_vms_are_chosen_all_at_once(
+    here: Site, client: NativeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = client.get(_path(here)).json()["vms"]
+    host_id = str(here.ids["HierarchyRoot"])
+    monkeypatch.setattr(
+        inventory, "list_vms", lambda *_: [VmInfo("vm-8", "eight", ()), VmInfo("vm-9", "nine", ())]
+    )
+    new = [{"host_id": host_id, "vm_ref": ref} for ref in ("vm-9", "vm-8")]
+    kept = {"host_id": before[1]["host_id"], "vm_ref": before[1]["vm_ref"]}
+    chosen = _put(client, f"{_path(here)}/vms", {"vms": [new[0], kept, new[1]]})["vms"]
+    assert [vm["vm_name"] for vm in chosen] == [before[1]["vm_name"], "nine", "eight"]
+    assert chosen[0] == before[1]
+    _put(client, f"{_path(here)}/vms", {"vms": []}, 400)
+    _put(client, f"{_path(here)}/vms", {"vms": [new[0], new[0]]}, 400)
+    _put(client, f"{_path(here)}/vms", {"vms": [{"host_id": host_id, "vm_ref": "gone"}]}, 404)
+    assert client.get(_path(here)).json()["vms"] == chosen
+
+
+def test_job_is_made_with_schedule_and_retention_or_not_at_all(
+    here: Site, client: NativeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory, "list_vms", lambda *_: [VmInfo("vm-9", "nine", ())])
+    asked = {
+        "name": "whole",
+        "description": "all at once",
+        "repository_id": str(here.ids["Repository"]),
+        "vms": [{"host_id": str(here.ids["HierarchyRoot"]), "vm_ref": "vm-9"}],
+        "schedule": {"daily": {"at": "22:00"}},
+        "retention": {"points": 7},
+    }
+    refused = client.post("/jobs", {**asked, "schedule": {"after_job_id": str(uuid4())}})
+    assert refused.status_code in (400, 404)
+    assert client.post("/jobs", {**asked, "retention": {}}).status_code == 400
+    made = client.post("/jobs", asked)
+    assert made.status_code == 201, made.text
+    job = client.get(f"/jobs/{made.json()['id']}").json()
+    assert (job["description"], job["retention"]["points"]) == ("all at once", 7)
+    assert (job["schedule"]["daily"]["at"], job["schedule_enabled"]) == ("22:00", True)
+    assert job["next_run"] is not None
+
+
 def test_what_is_in_use_is_not_removed(here: Site, client: NativeClient) -> None:
     """Hosts and repositories stay as long as jobs or restore points need them, and say so."""
     host, repository = f"/hosts/{here.ids['HierarchyRoot']}", f"/repositories/{here.ids['Repository']}"

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from restorium.catalog import rows, servers
-from restorium.catalog.listing import Listing, Row, columns_of
+from restorium.catalog.listing import Listing, Row, columns_of, optional
 from restorium.catalog.surroundings import new_id
 from restorium.catalog.tables import (
     credentials,
@@ -52,6 +52,25 @@ def add(
         "thumbprint": thumbprint,
     }
     return rows.add(connection, hosts, _KIND, values)
+
+
+def change(
+    connection: Connection,
+    host_id: UUID,
+    *,
+    name: str,
+    address: str,
+    thumbprint: str | None,
+    credentials_id: UUID | None,
+) -> None:
+    """Raises NotFound, InvalidInput for its name, Conflict if that is taken."""
+    values = {
+        "name": rows.named(_KIND, name),
+        "address": address,
+        "thumbprint": thumbprint,
+        "credentials_id": credentials_id,
+    }
+    rows.change(connection, hosts, _KIND, host_id, values)
 
 
 def get(connection: Connection, host_id: UUID) -> Row:
@@ -114,7 +133,10 @@ _columns = columns_of(hosts) | {
     "unique_id": guid_text(hosts.c.id),
     "managed_server_name": hosts.c.name,
 }
-listing = Listing(_columns | servers.PARENT, servers.joined(hosts))
+listing = Listing(
+    _columns | {"username": optional(credentials.c.username)} | servers.PARENT,
+    servers.joined(hosts.outerjoin(credentials, credentials.c.id == hosts.c.credentials_id)),
+)
 managed_listing = Listing(
     _columns
     | {

@@ -117,6 +117,21 @@ def remove_object(connection: Connection, job_id: UUID, object_id: UUID) -> None
     connection.execute(sa.delete(job_objects).where(job_objects.c.id == object_id))
 
 
+def choose_objects(connection: Connection, job_id: UUID, chosen: Sequence[JobVm]) -> None:
+    """Let a job protect these VMs and no others; those that it has already keep their places. Raises NotFound."""
+    rows.locked(connection, jobs, _KIND, job_id)
+    known = objects(connection, job_id)
+    wanted = {(vm.host_id, vm.vm_ref) for vm in chosen}
+    left = [each.id for each in known if (each.host_id, each.vm_ref) not in wanted]
+    connection.execute(sa.delete(job_objects).where(job_objects.c.id.in_(left)))
+    there = {(each.host_id, each.vm_ref) for each in known}
+    position = known[-1].position + 1 if known else 0
+    for vm in chosen:
+        if (vm.host_id, vm.vm_ref) not in there:
+            _insert(connection, job_id, vm, position)
+            position += 1
+
+
 def rename_objects(connection: Connection, host_id: UUID, names: Mapping[str, str]) -> None:
     """Note the names that a host now gives its VMs, by its references of them."""
     found = sa.select(job_objects.c.vm_ref, job_objects.c.vm_name).where(job_objects.c.host_id == host_id)

@@ -27,8 +27,8 @@ from restorium.cli.scheduling import (
     check_together,
     times,
 )
-from restorium.cli.timing import describe_schedule, next_run, parse_duration, parse_hours
 from restorium.vocabulary.errors import InvalidInput, NotFound
+from restorium.vocabulary.timing import describe_schedule, next_run, parse_duration, parse_hours
 
 app = typer.Typer(no_args_is_help=True, help="Restores into a sandbox that prove that restores work.")
 plans = typer.Typer(no_args_is_help=True, help="What is drilled, when, and how it is checked.")

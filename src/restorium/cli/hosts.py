@@ -104,6 +104,32 @@ def list_vms(client: Client, output: Output, name: str) -> None:
     )
 
 
+@server_command(app, "edit")
+def edit(
+    client: Client,
+    output: Output,
+    name: str,
+    new_name: Annotated[str | None, typer.Option("--name", help="New name.")] = None,
+    address: Annotated[str | None, typer.Option(help="New address; needs the password.")] = None,
+    logon_username: Annotated[str | None, typer.Option(help="New account; needs its password.")] = None,
+    logon_password_file: Annotated[Path | None, typer.Option(help="A file with the password.")] = None,
+    thumbprint: Annotated[
+        str | None, typer.Option(help="SHA-256 of the host's new certificate; needs the password.")
+    ] = None,
+) -> None:
+    """Change how a host is called and reached. It is reached as it will be before anything is kept."""
+    host = client.named("/hosts", name)
+    asked = {
+        "name": new_name,
+        "address": address,
+        "username": logon_username,
+        "password": None if logon_password_file is None else read_secret(logon_password_file),
+        "thumbprint": thumbprint,
+    }
+    changed = client.request("PATCH", f"/hosts/{host['id']}", json=asked)
+    output.result(changed, f"changed the host {changed['name']} ({changed['kind']} {changed['address']})")
+
+
 @server_command(app, "remove")
 def remove(client: Client, output: Output, name: str) -> None:
     """Forget a host; nothing on it is touched. Refused while jobs or restore points are of its VMs."""

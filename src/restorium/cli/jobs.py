@@ -23,7 +23,8 @@ from restorium.cli.scheduling import (
     check_together,
     times,
 )
-from restorium.cli.timing import (
+from restorium.vocabulary.errors import InvalidInput, VmNotFound
+from restorium.vocabulary.timing import (
     describe_retention,
     describe_schedule,
     next_run,
@@ -32,7 +33,6 @@ from restorium.cli.timing import (
     parse_month,
     parse_retry,
 )
-from restorium.vocabulary.errors import InvalidInput, VmNotFound
 
 app = typer.Typer(help="What is backed up.", no_args_is_help=True)
 _WAYS = list(MEMBERS)

@@ -22,9 +22,9 @@ from restorium.cli.follow import (
 )
 from restorium.cli.output import FAILED, Output, field, moment
 from restorium.cli.sizes import format_size
-from restorium.cli.timing import parse_since
 from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.ids import parse_guid
+from restorium.vocabulary.timing import parse_since
 
 
 def register(app: typer.Typer) -> None:

@@ -7,8 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from restorium.cli.timing import parse_day_of_month, parse_days, parse_hours, parse_months, parse_period
 from restorium.vocabulary.errors import InvalidInput
+from restorium.vocabulary.timing import (
+    parse_day_of_month,
+    parse_days,
+    parse_hours,
+    parse_months,
+    parse_period,
+)
 
 Daily = Annotated[str | None, typer.Option("--daily", help="Once a day at HH:MM.")]
 Days = Annotated[str | None, typer.Option("--days", help="Of --daily: mon,wed or mon-fri or weekdays.")]

@@ -79,6 +79,7 @@ class Engine:
         self.feed = Feed(database)
         self._vaults: dict[UUID, Vault] = {}
         self._hosts: dict[UUID, tuple[Row, Host]] = {}
+        self._former_hosts: list[Host] = []  # as they were before a change: flows may be reading from them
         self._lock = threading.Lock()
         self._active = 0
         self._idle = threading.Condition()
@@ -140,7 +141,10 @@ class Engine:
             self._vaults.clear()
             for _, host in self._hosts.values():
                 host.close()
+            for host in self._former_hosts:
+                host.close()
             self._hosts.clear()
+            self._former_hosts.clear()
         Engine._current = None
 
     @contextmanager
@@ -220,8 +224,8 @@ class Engine:
             login = Login(row.username, None if password is None else password.decode(), row.thumbprint)
             opened = hosts.open_host(row.kind, row.address, login, self.host_at)
             self._hosts[host_id] = (row, opened)
-        if known is not None:
-            known[1].close()
+            if known is not None:
+                self._former_hosts.append(known[1])
         return opened
 
     def host_at(self, address: str) -> Host:

@@ -23,9 +23,7 @@ def known(engine: Engine, vms: Sequence[tuple[UUID, str]]) -> list[JobVm]:
     """
     if not vms:
         raise InvalidInput("no VM is named", hint="Name the VMs to back up.")
-    twice = {ref for host_id, ref in vms if list(vms).count((host_id, ref)) > 1}
-    if twice:
-        raise InvalidInput(f"named more than once: {', '.join(sorted(twice))}", hint="Name each VM once.")
+    check_once(vms)
     names = {
         (host_id, vm.ref): vm.name
         for host_id in {host_id for host_id, _ in vms}
@@ -35,3 +33,10 @@ def known(engine: Engine, vms: Sequence[tuple[UUID, str]]) -> list[JobVm]:
         if (host_id, ref) not in names:
             raise VmNotFound(f"host {host_id} has no VM {ref!r}")
     return [JobVm(host_id, ref, names[host_id, ref]) for host_id, ref in vms]
+
+
+def check_once(vms: Sequence[tuple[UUID, str]]) -> None:
+    """Raises InvalidInput for a VM that is named twice."""
+    twice = {ref for host_id, ref in vms if list(vms).count((host_id, ref)) > 1}
+    if twice:
+        raise InvalidInput(f"named more than once: {', '.join(sorted(twice))}", hint="Name each VM once.")

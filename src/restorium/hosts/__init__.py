@@ -5,7 +5,7 @@ it is whole. What may be half done after a crash is each host's own to say; aski
 target again finds it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class Kind:
     """A kind of host, and what the Enterprise Manager API calls it.
 
     open: takes an address in the kind's own form. places: whether a restore may name storage, networks and container.
+    about: what the address is, for people. logon: whether there is a user name and password to give.
     """
 
     open: Callable[[str, Login], Host]
@@ -29,6 +30,8 @@ class Kind:
     host_type: HostType
     server_type: ManagedServerType
     places: bool = False
+    about: str = "address"
+    logon: bool = True
 
 
 def _image_folder(address: str, login: Login) -> Host:
@@ -86,12 +89,16 @@ _KINDS = {
         Platform.VMWARE,
         HostType.ESXI,
         ManagedServerType.ESXI,
+        about="folder on the server's machine, with a TOML file beside the disks for each VM",
+        logon=False,
     ),
     "qemu": Kind(
         _qemu,
         Platform.VMWARE,
         HostType.ESXI,
         ManagedServerType.ESXI,
+        about="folder on the server's machine, with a TOML file for each VM",
+        logon=False,
     ),
     "cloud-director": Kind(
         _cloud_director,
@@ -99,16 +106,38 @@ _KINDS = {
         HostType.CLOUD_DIRECTOR,
         ManagedServerType.CLOUD_DIRECTOR,
         places=True,
+        about="https://NAME; its vCenters are hosts already",
     ),
-    "hyperv": Kind(_hyperv, Platform.HYPERV, HostType.HYPERV, ManagedServerType.HYPERV, places=True),
-    "vsphere": Kind(_vsphere, Platform.VMWARE, HostType.VCENTER, ManagedServerType.VCENTER, places=True),
+    "hyperv": Kind(
+        _hyperv,
+        Platform.HYPERV,
+        HostType.HYPERV,
+        ManagedServerType.HYPERV,
+        places=True,
+        about="https://HOST, with its WinRM port if that is not 5986",
+    ),
+    "vsphere": Kind(
+        _vsphere,
+        Platform.VMWARE,
+        HostType.VCENTER,
+        ManagedServerType.VCENTER,
+        places=True,
+        about="https://NAME of the vCenter Server, with its port if that is not 443",
+    ),
     "libvirt": Kind(
         _libvirt,
         Platform.VMWARE,
         HostType.ESXI,
         ManagedServerType.ESXI,
+        about="URI of the libvirt of the server's machine, such as qemu:///system",
+        logon=False,
     ),
 }
+
+
+def kinds() -> Mapping[str, Kind]:
+    """All kinds of hosts, by what ``open_host`` calls them."""
+    return _KINDS
 
 
 def kind_of(name: str) -> Kind:
@@ -129,4 +158,4 @@ def open_host(kind: str, address: str, login: Login | None = None, peers: Peers 
     return opened
 
 
-__all__ = ["Kind", "kind_of", "open_host"]
+__all__ = ["Kind", "kind_of", "kinds", "open_host"]

@@ -10,12 +10,14 @@ import msgspec
 from restorium.catalog import hosts
 from restorium.flows import hosts as flows
 from restorium.flows import inventory
+from restorium.hosts import kinds
 from restorium.hosts.interface import Login
 from restorium.native.exchange import Items, show
 from restorium.native.lists import BY_NAME, members, page_of
 from restorium.native.operation import Call, Operation
 from restorium.native.paging import Page
 from restorium.native.roles import ADMINISTRATORS, MONITORS
+from restorium.vocabulary.errors import NotFound
 
 
 class NewHost(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,11 +34,33 @@ class NewHost(msgspec.Struct, forbid_unknown_fields=True):
     thumbprint: str | None = None
 
 
+class HostChanges(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to change of a host; what is null or absent stays. An empty ``thumbprint`` takes it away.
+
+    The password is needed where the address, the user name or the thumbprint of a host with a logon changes.
+    """
+
+    name: str | None = None
+    address: str | None = None
+    username: str | None = None
+    password: str | None = None
+    thumbprint: str | None = None
+
+
+class HostKind(msgspec.Struct):
+    """``about``: what the address of such a host is. ``logon``: whether it has a user name and a password."""
+
+    kind: str
+    about: str
+    logon: bool
+
+
 class Host(msgspec.Struct):
     id: UUID
     name: str
     kind: str
     address: str
+    username: str | None
     thumbprint: str | None
     created_at: datetime
 
@@ -61,8 +85,27 @@ def _add(call: Call) -> Host:
     new: NewHost = call.body
     login = Login(new.username, new.password, new.thumbprint)
     host_id = flows.add(call.engine, new.kind, new.name, new.address, login)
+    return _shown(call, host_id)
+
+
+def _get(call: Call) -> Host:
+    return _shown(call, call.id)
+
+
+def _change(call: Call) -> Host:
+    """The host is reached and read as it will be before anything is kept."""
+    asked: HostChanges = call.body
+    changes = flows.Changes(asked.name, asked.address, asked.username, asked.password, asked.thumbprint)
+    flows.change(call.engine, call.id, changes)
+    return _shown(call, call.id)
+
+
+def _shown(call: Call, host_id: UUID) -> Host:
     with call.engine.database.read() as connection:
-        return show(hosts.get(connection, host_id), Host)
+        row = hosts.listing.one(connection, host_id, call.visible)
+    if row is None:
+        raise NotFound(f"there is no host {host_id}")
+    return show(row, Host)
 
 
 def _remove(call: Call) -> None:
@@ -78,8 +121,16 @@ def _list_vms(call: Call) -> Items[Vm]:
     return Items([show(vm, Vm) for vm in inventory.list_vms(call.engine, call.id)])
 
 
+def _kinds(call: Call) -> Items[HostKind]:
+    """What hosts can be."""
+    return Items([HostKind(name, kind.about, kind.logon) for name, kind in kinds().items()])
+
+
 OPERATIONS = (
+    Operation("GET", "/host-kinds", _kinds, ADMINISTRATORS),
     Operation("GET", "/hosts", _list, MONITORS, query=BY_NAME.query),
+    Operation("GET", "/hosts/{id}", _get, MONITORS),
+    Operation("PATCH", "/hosts/{id}", _change, ADMINISTRATORS, body=HostChanges),
     Operation("DELETE", "/hosts/{id}", _remove, ADMINISTRATORS, status=204),
     Operation("POST", "/hosts", _add, ADMINISTRATORS, body=NewHost, status=201),
     Operation("GET", "/hosts/{id}/vms", _list_vms, ADMINISTRATORS),

@@ -39,8 +39,19 @@ class JobVm(msgspec.Struct):
 
 
 class NewJob(msgspec.Struct, forbid_unknown_fields=True):
+    """Without a ``schedule`` it runs when it is started, without a ``retention`` all is kept."""
+
     name: str
     repository_id: UUID
+    vms: list[JobVm]
+    description: str = ""
+    schedule: Schedule | None = None
+    retention: Retention | None = None
+
+
+class JobVms(msgspec.Struct, forbid_unknown_fields=True):
+    """All VMs that a job is to back up."""
+
     vms: list[JobVm]
 
 
@@ -131,8 +142,14 @@ _SESSIONS = Choice(
 
 def _add(call: Call) -> Job:
     new: NewJob = call.body
-    job_id = flows.add(call.engine, new.name, new.repository_id, [(vm.host_id, vm.vm_ref) for vm in new.vms])
-    return _shown(call, job_id)
+    changes = Changes(
+        description=new.description,
+        enabled=None if new.schedule is None else new.schedule.enabled,
+        schedule=None if new.schedule is None else new.schedule.value(),
+        retention=None if new.retention is None else new.retention.value(),
+    )
+    vms = [(vm.host_id, vm.vm_ref) for vm in new.vms]
+    return _shown(call, flows.add(call.engine, new.name, new.repository_id, vms, changes))
 
 
 def _get(call: Call) -> Job:
@@ -170,6 +187,13 @@ def _edit(call: Call, changes: Changes) -> Job:
 def _add_vm(call: Call) -> Job:
     asked: JobVm = call.body
     flows.add_vm(call.engine, call.id, asked.host_id, asked.vm_ref)
+    return _shown(call, call.id)
+
+
+def _choose_vms(call: Call) -> Job:
+    """Let the job back up these VMs and no others."""
+    asked: JobVms = call.body
+    flows.choose_vms(call.engine, call.id, [(vm.host_id, vm.vm_ref) for vm in asked.vms])
     return _shown(call, call.id)
 
 
@@ -269,6 +293,7 @@ OPERATIONS = (
     Operation("DELETE", "/jobs/{id}/schedule", _clear_schedule, ADMINISTRATORS),
     Operation("PUT", "/jobs/{id}/retention", _set_retention, ADMINISTRATORS, body=Retention),
     Operation("DELETE", "/jobs/{id}/retention", _clear_retention, ADMINISTRATORS),
+    Operation("PUT", "/jobs/{id}/vms", _choose_vms, ADMINISTRATORS, body=JobVms),
     Operation("POST", "/jobs/{id}/vms", _add_vm, ADMINISTRATORS, body=JobVm, status=201),
     Operation("DELETE", "/jobs/{id}/vms/{vm_id}", _remove_vm, ADMINISTRATORS, status=204),
     Operation("POST", "/jobs/{id}/start", _start, ADMINISTRATORS, status=202),

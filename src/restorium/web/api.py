@@ -51,6 +51,9 @@ class Api:
     def put(self, path: str, body: Any, **ids: str) -> Any:
         return self._ask("PUT", path, ids, body=body)
 
+    def patch(self, path: str, body: Any, **ids: str) -> Any:
+        return self._ask("PATCH", path, ids, body=body)
+
     def delete(self, path: str, **ids: str) -> None:
         self._ask("DELETE", path, ids)
 

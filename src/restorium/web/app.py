@@ -28,7 +28,20 @@ from restorium.vocabulary.errors import (
 from restorium.web import guard, live, rendering
 from restorium.web.guard import Guard
 from restorium.web.logging_on import LoggingOn
-from restorium.web.pages import accounts, drills, files, jobs, overview, points, repositories, sessions, vms
+from restorium.web.pages import (
+    accounts,
+    drill_forms,
+    drills,
+    files,
+    hosts,
+    job_forms,
+    jobs,
+    overview,
+    points,
+    repositories,
+    sessions,
+    vms,
+)
 from restorium.web.visit import Form, Page, Visit
 
 _log = structlog.get_logger(__name__)
@@ -39,8 +52,11 @@ PAGES = (
     *vms.PAGES,
     *points.PAGES,
     *files.PAGES,
+    *job_forms.PAGES,
     *jobs.PAGES,
+    *drill_forms.PAGES,
     *drills.PAGES,
+    *hosts.PAGES,
     *repositories.PAGES,
     *accounts.PAGES,
     *live.PAGES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -77,6 +78,13 @@ def words(name: str) -> str:
     return _WORDS.sub(" ", name).replace("-", " ").capitalize()
 
 
+def pairs(items: Iterable[Any], value: str | None = None, text: str | None = None) -> list[tuple[Any, Any]]:
+    """What is chosen from as values and texts: members of these names, or the item itself."""
+    return [
+        (getattr(item, value) if value else item, getattr(item, text) if text else item) for item in items
+    ]
+
+
 def _rough(seconds: float) -> str:
     for length, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= length:
@@ -101,7 +109,8 @@ def _environment() -> Environment:
         "moment": moment,
         "distance": distance,
         "words": words,
+        "pairs": pairs,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
     }
-    made.globals |= {"chart": charts.chart, "version": __version__}
+    made.globals |= {"chart": charts.chart, "pairs": pairs, "version": __version__}
     return made

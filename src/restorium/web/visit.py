@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -12,12 +12,14 @@ from starlette.responses import RedirectResponse, Response
 
 from restorium.flows.engine import Engine
 from restorium.native.errors import status_of
+from restorium.native.exchange import whole
 from restorium.native.tokens import Logon
-from restorium.vocabulary.errors import InvalidInput, RestoriumError
+from restorium.vocabulary.errors import AccessDenied, InvalidInput, RestoriumError
 from restorium.web import rendering
 from restorium.web.api import Api
 
-_MOST_FIELDS = 1000
+_MOST_FIELDS = 10_000
+_LARGEST = 2**31 - 1
 
 
 class Form:
@@ -32,11 +34,45 @@ class Form:
         except ValueError:
             raise InvalidInput("the form is not UTF-8, or has too many fields") from None
 
+    @classmethod
+    def of(cls, values: Mapping[str, str | Sequence[str]]) -> Form:
+        """A form as if it had sent these."""
+        made = cls()
+        made._values = {
+            name: [value] if isinstance(value, str) else list(value)
+            for name, value in values.items()
+            if value != []
+        }
+        return made
+
     def __getitem__(self, name: str) -> str:
         return self._values.get(name, [""])[0]
 
     def all(self, name: str) -> list[str]:
         return self._values.get(name, [])
+
+    def with_typed(self, other: Form, boxes: Sequence[str]) -> Form:
+        """What ``other`` was sent over what this has. ``boxes``: fields of ``other`` that are not sent if unticked."""
+        made = Form()
+        kept = {name: values for name, values in self._values.items() if name not in boxes}
+        made._values = {**kept, **other._values}
+        return made
+
+    def text(self, name: str) -> str | None:
+        """Without blanks around it; None if nothing is left."""
+        return self[name].strip() or None
+
+    def number(self, name: str, what: str, least: int = 0) -> int | None:
+        """None if the field is empty. Raises InvalidInput, which says ``what`` the number is of."""
+        text = self.text(name)
+        found = None if text is None else whole(text, least, _LARGEST)
+        if text is not None and found is None:
+            raise InvalidInput(f"{what}: {text[:40]!r} is not a number from {least} on")
+        return found
+
+    def lines(self, name: str) -> list[str]:
+        """Those that are not blank."""
+        return [line.strip() for line in self[name].splitlines() if line.strip()]
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -55,6 +91,11 @@ class Visit:
     @property
     def api(self) -> Api:
         return Api(self.engine, self.logon, self.request)
+
+    def need(self, method: str, path: str) -> None:
+        """Raises AccessDenied for an account that the operation is not for."""
+        if not self.api.may(method, path):
+            raise AccessDenied(f"{self.logon.account.name} may not change what is on this page")
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -96,9 +137,9 @@ class Visit:
             **values,
         )
 
-    def refuse(self, error: RestoriumError, template: str, **values: Any) -> Response:
-        """The page again, with what was wrong with its form."""
-        return self.show(template, status=status_of(error), error=error, **values)
+    def again(self, error: RestoriumError | None, template: str, **values: Any) -> Response:
+        """The page of a form: with what was wrong with it, if it was sent already."""
+        return self.show(template, status=200 if error is None else status_of(error), error=error, **values)
 
     def go(self, path: str, **query: str) -> Response:
         """To another page, which is read anew."""

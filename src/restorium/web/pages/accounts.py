@@ -28,9 +28,7 @@ def _list(visit: Visit, error: RestoriumError | None = None) -> Response:
         "done": _DONE.get(visit.query.get("done", "")),
         "form": visit.form,
     }
-    if error is not None:
-        return visit.refuse(error, "accounts.html", **values)
-    return visit.show("accounts.html", error=None, **values)
+    return visit.again(error, "accounts.html", **values)
 
 
 def _add(visit: Visit) -> Response:
@@ -54,9 +52,7 @@ def _show(visit: Visit, error: RestoriumError | None = None) -> Response:
         "vms": visit.api.get("/vms").items,
         "done": _DONE.get(visit.query.get("done", "")),
     }
-    if error is not None:
-        return visit.refuse(error, "account.html", **values)
-    return visit.show("account.html", error=None, **values)
+    return visit.again(error, "account.html", **values)
 
 
 def _change(visit: Visit) -> Response:

@@ -13,6 +13,11 @@ from restorium.web.visit import Page, Visit
 
 _RUN = "/drill-runs/{id}"
 _RUNS = 50
+_DONE = {
+    "added": "The drill plan was added.",
+    "changed": "The drill plan was changed. A run that goes on is as it was.",
+    "removed": "The drill plan was removed. What its runs found stays.",
+}
 _MOST_RESULTS = "500"
 
 
@@ -30,7 +35,9 @@ class Planned(NamedTuple):
 def _list(visit: Visit) -> Response:
     plans = visit.api.every("/drill-plans") if visit.api.may("GET", "/drill-plans") else []
     runs, turn = visit.listed("/drill-runs", _RUNS)
-    return visit.show("drills.html", plans=[_planned(visit, plan) for plan in plans], runs=runs, turn=turn)
+    planned = [_planned(visit, plan) for plan in plans]
+    done = _DONE.get(visit.query.get("done", ""))
+    return visit.show("drills.html", plans=planned, runs=runs, turn=turn, done=done)
 
 
 def _planned(visit: Visit, plan: DrillPlan) -> Planned:

@@ -28,7 +28,7 @@ def _list(visit: Visit) -> Response:
         folder = visit.api.get(_FILES, asked, id=point_id)
     except NotFound as error:
         # It may have been closed in another tab, or have ended while nobody looked.
-        return visit.refuse(error, "files_closed.html", point=point, wanted=path)
+        return visit.again(error, "files_closed.html", point=point, wanted=path)
     parts = [part for part in path.split("/") if part]
     above = [(part, "/".join(parts[: place + 1])) for place, part in enumerate(parts)]
     return visit.show(

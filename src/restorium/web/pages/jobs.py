@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import msgspec
 from starlette.responses import Response
 
+from restorium.native.jobs import Job
+from restorium.vocabulary.timing import describe_retention, describe_schedule
 from restorium.web.visit import Page, Visit
 
 _RUNS = 50
+_DONE = {
+    "added": "The job was added. Start it, or let its schedule do that.",
+    "removed": "The job was removed. What it has backed up stays and can be restored.",
+}
 
 
 def _list(visit: Visit) -> Response:
@@ -17,14 +24,31 @@ def _list(visit: Visit) -> Response:
         job.id: next(iter(visit.api.get("/job-sessions", {"job": str(job.id), "limit": "1"}).items), None)
         for job in jobs
     }
-    return visit.show("jobs.html", jobs=jobs, last=last)
+    return visit.show("jobs.html", jobs=jobs, last=last, done=_DONE.get(visit.query.get("done", "")))
 
 
 def _show(visit: Visit) -> Response:
     job_id = visit.place("id")
     job = visit.api.get("/jobs/{id}", id=job_id)
     runs, turn = visit.listed("/job-sessions", _RUNS, job=str(job.id))
-    return visit.show("job.html", job=job, runs=runs, turn=turn, running=_runs_now(visit, job.id))
+    return visit.show(
+        "job.html",
+        job=job,
+        runs=runs,
+        turn=turn,
+        running=_runs_now(visit, job.id),
+        done=_DONE.get(visit.query.get("done", "")),
+        schedule=_told(visit, job),
+        retention=describe_retention(msgspec.to_builtins(job.retention)),
+    )
+
+
+def _told(visit: Visit, job: Job) -> str:
+    """Its schedule in words."""
+    names = {}
+    if job.schedule is not None and job.schedule.after_job_id is not None:
+        names = {str(each.id): each.name for each in visit.api.every("/jobs")}
+    return describe_schedule(msgspec.to_builtins(job.schedule), names)
 
 
 def _runs_now(visit: Visit, job_id: UUID) -> bool:

@@ -1,4 +1,4 @@
-"""Schedules and retention as people write and read them on the command line; the values are those of the native API."""
+"""Schedules and retention as people write and read them; the values are those of the native API."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from restorium.cli.output import Item
 from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.schedule import Month, Weekday, WeekInMonth, zone_of
 
+Item = Mapping[str, Any]
 M = TypeVar("M", Weekday, Month)
 
 _WEEK = (*tuple(Weekday)[1:], Weekday.SUNDAY)
@@ -91,6 +91,12 @@ def parse_duration(text: str) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
+def write_duration(seconds: int) -> str:
+    """What ``parse_duration`` reads as so many seconds."""
+    unit = next(unit for unit in ("h", "m", "s") if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
+
+
 def parse_hours(texts: Iterable[str]) -> dict[Weekday, list[int]] | None:
     """``mon-fri 22-6`` and the like, which add up; hours past midnight are of the day after. None of none.
 
@@ -108,6 +114,20 @@ def parse_hours(texts: Iterable[str]) -> dict[Weekday, list[int]] | None:
                 later = _WEEK[(_WEEK.index(day) + hour // 24) % 7]
                 found.setdefault(later, set()).add(hour % 24)
     return {day: sorted(hours) for day, hours in found.items()} if given else None
+
+
+def write_hours(hours: Mapping[Weekday, Sequence[int]] | None) -> list[str]:
+    """What ``parse_hours`` reads as these; none for None."""
+    alike: dict[str, list[str]] = {}
+    for day in _WEEK:
+        for part in _ranges((hours or {}).get(day, ())):
+            alike.setdefault(part, []).append(day)
+    return [f"{write_days(days)} {part}" for part, days in alike.items()]
+
+
+def write_days(days: Sequence[str]) -> str:
+    """``mon-fri,sun``, as ``parse_days`` reads it."""
+    return _shown_days(days).lower().replace(" ", "")
 
 
 def parse_retry(text: str) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from restorium.cli import timing
+from restorium.vocabulary import timing
 from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.schedule import Weekday
 
@@ -119,3 +119,13 @@ def test_next_run_of_what_no_clock_starts() -> None:
     assert timing.next_run(after, NAMES, NOW) == "after nightly"
     assert timing.next_run({**after, "schedule_enabled": False}, NAMES, NOW) == "disabled"
     assert timing.next_run({**after, "schedule": None}, NAMES, NOW) == "not scheduled"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["mon-fri 22-24"], ["mon-sun 0-24"], ["mon,wed-thu,sun 8-18", "sat 0-1"], []],
+)
+def test_hours_and_durations_are_written_as_they_are_read(texts: list[str]) -> None:
+    assert timing.write_hours(timing.parse_hours(texts)) == texts
+    for text in ("90s", "15m", "2h"):
+        assert timing.write_duration(timing.parse_duration(text)) == text
