@@ -15,15 +15,18 @@ import httpx
 import pytest
 from lxml import etree
 
+from restorium.hosts.qemu import NotRunning, Qmp
+
 _SPACE = "{http://www.veeam.com/ent/v1.0}"
 
 
-def _demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _demo(*arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "restorium", "demo", *arguments],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "PATH": path},
     )
 
 
@@ -67,6 +70,27 @@ def test_demo_restores_the_first_point_and_proves_it(tmp_path: Path) -> None:
     assert "<RestoreSession" in done.stdout
     with pytest.raises(httpx.ConnectError):
         httpx.get(told["server_url"], verify=False)
+
+
+@pytest.mark.slow
+def test_demo_with_qemu_restores_what_a_running_vm_held_before_it_was_written_to(tmp_path: Path) -> None:
+    data, report = tmp_path / "data", tmp_path / "report.json"
+    done = _demo("--host", "qemu", "--data", str(data), "--report", str(report))
+    assert done.returncode == 0, done.stderr
+    assert "of web overwritten while it was read" in done.stdout
+    told = json.loads(report.read_text())
+    assert told["source_sha256"] == told["restored_sha256"] != _digest(data / "images" / "web.raw")
+    assert not [path for path in (data / "images").iterdir() if path.name.startswith(".")]
+    with pytest.raises(NotRunning):
+        Qmp.connect(data / "images" / "web.qmp", "web")
+
+
+@pytest.mark.slow
+def test_demo_without_qemu_says_what_to_install(tmp_path: Path) -> None:
+    done = _demo("--host", "qemu", "--data", str(tmp_path / "data"), path=str(tmp_path))
+    assert done.returncode != 0
+    assert "qemu-system-x86" in done.stderr
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.slow

@@ -91,11 +91,14 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="Folder to work in; a new one by default.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the server running.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write what happened to this file, as JSON.")] = None,
+    host: Annotated[
+        str, typer.Option(help="image-folder for VMs that are off, qemu for VMs that run.")
+    ] = "image-folder",
 ) -> None:
     """Back up two VMs, restore one as a client of the API would, and compare it byte for byte."""
     from restorium.cli.demo.run import run_demo
 
-    run_demo(data, keep=keep, report=report)
+    run_demo(data, keep=keep, report=report, host=host)
 
 
 def run() -> None:

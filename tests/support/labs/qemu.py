@@ -88,7 +88,8 @@ class QemuLab:
             device = self.device(qmp, self._files(ref)[key])
             for each in (command, "flush"):
                 line = f'qemu-io {device} "{each}"'
-                qmp.execute("human-monitor-command", {"command-line": line})
+                said = qmp.execute("human-monitor-command", {"command-line": line})
+                assert not said, said
 
     def contents(self, ref: str) -> dict[str, bytes]:
         return {key: image_contents(file, "qcow2") for key, file in self._files(ref).items()}

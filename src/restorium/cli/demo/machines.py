@@ -19,7 +19,7 @@ from restorium.vocabulary.errors import HostError
 _MIB = 1 << 20
 _DISK_BYTES = 320 * _MIB
 _BUFFER_BYTES = 4 * _MIB
-_CHANGE_BYTES = 64 * 1024
+CHANGE_BYTES = 64 * 1024
 _SECTOR = 512
 
 
@@ -38,9 +38,9 @@ class Machine:
         chosen = self.places[::2]
         with reopen_disk(self.disk, _DISK_BYTES, self.format) as writer:
             for place in chosen:
-                writer.write(place, os.urandom(_CHANGE_BYTES))
+                writer.write(place, os.urandom(CHANGE_BYTES))
             writer.flush()
-        return len(chosen) * _CHANGE_BYTES
+        return len(chosen) * CHANGE_BYTES
 
 
 def make_machine(folder: Path, name: str, disk_format: str) -> Machine:
@@ -56,7 +56,8 @@ def make_machine(folder: Path, name: str, disk_format: str) -> Machine:
         else:
             _convert(plain, disk, disk_format)
     (folder / f"{name}.vm.toml").write_text(
-        f'name = "{name}"\n\n[[disk]]\nkey = "disk0"\nfile = "{disk.name}"\nformat = "{disk_format}"\n'
+        f'name = "{name}"\nmemory_mib = 64\ncpus = 1\n\n'
+        f'[[disk]]\nkey = "disk0"\nfile = "{disk.name}"\nformat = "{disk_format}"\n'
     )
     return Machine(name, disk, disk_format, file_system, places)
 

@@ -18,20 +18,28 @@ from restorium.cli.data_folder import write_private
 from restorium.cli.demo.files import FILES
 from restorium.cli.demo.machines import Machine, digest, make_machine
 from restorium.cli.demo.report import Narrator, Report
+from restorium.cli.demo.running import RunningMachine, check_installed
 from restorium.cli.demo.server import DemoServer, start_server
 from restorium.cli.demo.third_party import RestoreSessionSeen, ThirdParty
 from restorium.cli.sizes import format_size
 from restorium.vocabulary.errors import HostError, InvalidInput, VerificationFailed
 
 _POLL_SECONDS = 0.2
+_HOSTS = ("image-folder", "qemu")
 
 
-def run_demo(data: Path | None, *, keep: bool, report: Path | None) -> None:
+def run_demo(data: Path | None, *, keep: bool, report: Path | None, host: str = "image-folder") -> None:
     """Run the demo in ``data``, which must be empty or absent, or in a temporary folder.
 
+    host: ``image-folder`` for VMs that are off, ``qemu`` for VMs that run and are written to while they are read.
     Returns only if the restored disk is byte for byte what the first backup read. Raises VerificationFailed
-    otherwise, and the errors of whatever else did not hold. The server keeps running only with ``keep``.
+    otherwise, Unsupported if there is no QEMU, and the errors of whatever else did not hold. The server and the VMs
+    keep running only with ``keep``.
     """
+    if host not in _HOSTS:
+        raise InvalidInput(f"the demo knows no host {host!r}", hint=f"It has {' and '.join(_HOSTS)}.")
+    if host == "qemu":
+        check_installed()
     folder = _empty_folder(data)
     outcome = Report(username="administrator")
     narrator = Narrator(outcome)
@@ -41,13 +49,19 @@ def run_demo(data: Path | None, *, keep: bool, report: Path | None) -> None:
         with narrator.step("make_vms", "make two VMs, one with a raw and one with a qcow2 disk"):
             web, mail = make_machine(images, "web", "raw"), make_machine(images, "mail", "qcow2")
         narrator.say(f"{FILES} files on {web.file_system} each, in {images}")
+        running = []
+        if host == "qemu":
+            with narrator.step("start_vms", "start both in QEMU"):
+                for machine in (web, mail):
+                    running.append(RunningMachine(machine))
+                    stack.callback(running[-1].stop)
         with narrator.step("start_server", "start a server with TLS, SQLite and a repository of its own"):
             server = start_server(folder / "server", folder / "server.log")
         stack.callback(server.stop)
         outcome.server_url = server.url
         narrator.say(f"{server.url}, process {server.process.pid}")
         with connect(server.connection) as native:
-            _back_up_twice(native, narrator, outcome, folder, [web, mail])
+            _back_up_twice(native, narrator, outcome, folder, [web, mail], running)
         session = _restore_as_third_party(server, narrator, outcome, web)
         with narrator.step("compare", "compare the restored disk with the source of that moment"):
             outcome.restored_sha256 = digest(_restored_disk(images, session["RestoredObjRef"]))
@@ -60,18 +74,23 @@ def run_demo(data: Path | None, *, keep: bool, report: Path | None) -> None:
             outcome.write(report)
         if keep:
             stack.pop_all()
-    narrator.advise(_advice(server, folder, data, keep=keep))
+    narrator.advise(_advice(server, folder, data, keep=keep, runs=host == "qemu"))
     if data is None and not keep:
         shutil.rmtree(folder)
 
 
 def _back_up_twice(
-    client: Client, narrator: Narrator, outcome: Report, folder: Path, machines: list[Machine]
+    client: Client,
+    narrator: Narrator,
+    outcome: Report,
+    folder: Path,
+    machines: list[Machine],
+    running: list[RunningMachine],
 ) -> None:
-    with narrator.step("configure", "add the image folder, a repository and a job"):
-        host = client.post(
-            "/hosts", {"name": "lab", "kind": "image-folder", "address": str(folder / "images")}
-        )
+    """running: the machines if they run, else empty."""
+    with narrator.step("configure", "add the folder of VMs, a repository and a job"):
+        kind = "qemu" if running else "image-folder"
+        host = client.post("/hosts", {"name": "lab", "kind": kind, "address": str(folder / "images")})
         passphrase = secrets.token_urlsafe(18)
         write_private(folder / "repository-passphrase", passphrase + "\n")
         repository = client.post(
@@ -84,18 +103,32 @@ def _back_up_twice(
         )
         vms = [{"host_id": host["id"], "vm_ref": machine.name} for machine in machines]
         job = client.post("/jobs", {"name": "nightly", "repository_id": repository["id"], "vms": vms})
+    outcome.source_sha256 = digest(machines[0].disk)
     with narrator.step("first_backup", "back up both VMs: everything"):
-        _run_job(client, outcome, narrator, job["id"])
+        session = client.post(f"/jobs/{job['id']}/start")
+        written = _write_meanwhile(client, running, session)
+        _await_job(client, outcome, session)
+    if written:
+        narrator.say(f"{format_size(written)} of {machines[0].name} overwritten while it was read")
     with narrator.step("change", "change some blocks on both disks"):
-        outcome.source_sha256 = digest(machines[0].disk)
-        changed = sum(machine.change() for machine in machines)
+        changed = sum(machine.change() for machine in running or machines)
     narrator.say(f"{format_size(changed)} overwritten")
     with narrator.step("second_backup", "back up both VMs again: what has changed"):
-        _run_job(client, outcome, narrator, job["id"])
+        _await_job(client, outcome, client.post(f"/jobs/{job['id']}/start"))
 
 
-def _run_job(client: Client, outcome: Report, narrator: Narrator, job_id: str) -> None:
-    session: dict[str, Any] = client.post(f"/jobs/{job_id}/start")
+def _write_meanwhile(client: Client, running: list[RunningMachine], session: dict[str, Any]) -> int:
+    """Write to the first machine once its backup reads it; how many bytes."""
+    if not running:
+        return 0
+
+    def ended() -> bool:
+        return bool(client.get(f"/job-sessions/{session['id']}")["state"] == "Stopped")
+
+    return running[0].change() if running[0].wait_read(ended) else 0
+
+
+def _await_job(client: Client, outcome: Report, session: dict[str, Any]) -> None:
     while session["state"] != "Stopped":
         time.sleep(_POLL_SECONDS)
         session = client.get(f"/job-sessions/{session['id']}")
@@ -149,7 +182,7 @@ def _empty_folder(data: Path | None) -> Path:
     return data.resolve()
 
 
-def _advice(server: DemoServer, folder: Path, data: Path | None, *, keep: bool) -> list[str]:
+def _advice(server: DemoServer, folder: Path, data: Path | None, *, keep: bool, runs: bool) -> list[str]:
     if not keep and data is None:
         return ["restorium demo --keep    leaves the server running for a look around"]
     commands = [
@@ -166,4 +199,5 @@ def _advice(server: DemoServer, folder: Path, data: Path | None, *, keep: bool) 
         f"curl --cacert {server.folder.certificate} -u administrator -X POST '{logon}'",
         f"(the password is in {server.folder.initial_password})",
         f"kill {server.process.pid}    stops the server",
+        *([f"pkill -f {folder / 'images'}    stops the VMs"] if runs else []),
     ]

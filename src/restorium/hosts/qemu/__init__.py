@@ -9,5 +9,7 @@ ends with the process, says that they are somebody's.
 """
 
 from restorium.hosts.qemu.host import QemuFolder
+from restorium.hosts.qemu.machine import PROGRAM
+from restorium.hosts.qemu.qmp import NotRunning, Qmp
 
-__all__ = ["QemuFolder"]
+__all__ = ["PROGRAM", "NotRunning", "Qmp", "QemuFolder"]
