@@ -204,12 +204,31 @@ def test_a_checkpoint_is_merged_before_the_next_one_is_taken(
             assert read_all(opened.readers[0]) == CONTENT
 
 
-def test_a_checkpoint_of_somebody_else_is_named_and_left_alone(lab: HyperVLab, host: Host) -> None:
+def test_a_vm_with_checkpoints_of_somebody_else_is_read_and_they_stay(lab: HyperVLab, host: Host) -> None:
     ref = lab.add_vm("web", {KEY: CONTENT})
+    lab.start(ref)
     lab.windows.checkpoint(lab.windows.vm(ref), "before the update")
-    with pytest.raises(Unsupported, match="before the update"), host.open_vm(ref):
-        pass
+    lab.write(ref, KEY, MIB, b"updated" * 100)
+    now = CONTENT[:MIB] + b"updated" * 100 + CONTENT[MIB + 700 :]
+    with host.open_vm(ref) as opened:
+        lab.write(ref, KEY, 0, b"later")
+        assert read_all(opened.readers[0]) == now
     assert [snapshot.name for snapshot in lab.windows.vm(ref).snapshots] == ["before the update"]
+    assert lab.contents(ref) == {KEY: b"later" + now[5:]}
+
+
+def test_a_vm_with_checkpoints_is_replaced_and_its_checkpoints_stay(lab: HyperVLab, host: Host) -> None:
+    ref = lab.add_vm("web", {KEY: CONTENT})
+    vm = lab.windows.vm(ref)
+    description = _describe(host, ref)
+    checkpoint = lab.windows.checkpoint(vm, "before the update")
+    [later] = vm.drives
+    target = _target(host, description, ref)
+    _write(target, description, CONTENT[:MIB] + CONTENT[:MIB] + CONTENT[:MIB])
+    assert target.finalise() == ref
+    assert lab.contents(ref) == {KEY: CONTENT[:MIB] * 3}
+    assert lab.windows.local(checkpoint.drives[0].path).exists()
+    assert not lab.windows.local(later.path).exists()
 
 
 def test_two_readers_of_one_vm_do_not_take_each_other_s_checkpoint(lab: HyperVLab, host: Host) -> None:

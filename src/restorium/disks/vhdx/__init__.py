@@ -1,13 +1,13 @@
 """vhdx images.
 
-Read: fixed and dynamic ones that were closed cleanly. Written: dynamic ones with blocks of 1 MiB, as Hyper-V and QEMU
-make them. All maps are laid down when the image is made; what names it an image is written last, so that a crash
-before leaves a file that is none.
+Read: fixed, dynamic and differencing ones that were closed cleanly. Written: dynamic ones with blocks of 1 MiB, as
+Hyper-V and QEMU make them. All maps are laid down when the image is made; what names it an image is written last, so
+that a crash before leaves a file that is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from restorium.disks.files import BlockFile, ImageFile
@@ -23,6 +23,9 @@ __all__ = [
     "reopen_vhdx",
     "resume_vhdx",
 ]
+
+
+_NO_PARENTS: Iterator[BlockFile] = iter(())
 
 
 def create_vhdx(path: Path, size: int, extents: Iterable[Extent]) -> DiskWriter:
@@ -41,9 +44,13 @@ def open_vhdx(path: Path) -> DiskReader:
     return read_vhdx(ImageFile.to_read(path))
 
 
-def read_vhdx(file: BlockFile) -> DiskReader:
-    """The disk in a file that need not be this machine's. Raises DiskDamaged, Unsupported; the file is closed then."""
+def read_vhdx(file: BlockFile, parents: Iterator[BlockFile] = _NO_PARENTS) -> DiskReader:
+    """The disk in a file that need not be this machine's.
+
+    parents: opens what differencing disks build on, the nearest first; only what is needed is taken. All are closed
+    with the disk, or if it cannot be opened: raises DiskDamaged, Unsupported.
+    """
     # dissect takes longer to import than the rest of a backup or restore.
     from restorium.disks.vhdx.reader import VhdxReader
 
-    return VhdxReader(file)
+    return VhdxReader(file, parents)

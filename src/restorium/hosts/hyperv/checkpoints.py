@@ -14,7 +14,7 @@ import structlog
 from restorium.hosts.hyperv import pipelines
 from restorium.hosts.hyperv.connection import Connection
 from restorium.hosts.hyperv.machines import Drive, drives
-from restorium.vocabulary.errors import HostError, Unsupported
+from restorium.vocabulary.errors import HostError
 
 _log = structlog.get_logger(__name__)
 
@@ -31,18 +31,13 @@ _live_lock = threading.Lock()
 def held_still(connection: Connection, ref: str) -> Iterator[list[Drive]]:
     """The VM's disks as they are now, until the block is left; a running VM runs on.
 
-    Raises Unsupported for a VM with checkpoints of somebody else's, and HostError while another backup reads it.
+    Raises HostError while another backup reads it.
     """
     name = f"{_PREFIX}{uuid4()}"
     with _live_lock:
         _live.add(name)
     try:
-        others = remove_leftovers(connection, ref)
-        if others:
-            raise Unsupported(
-                f"the VM has the checkpoint {others[0]!r}, and disks with checkpoints are not read",
-                hint="Apply or delete the VM's checkpoints, then run the backup again.",
-            )
+        remove_leftovers(connection, ref)
         checkpoint = str(connection.ask_one(pipelines.take_checkpoint(ref, name))["Id"])
         try:
             yield drives(connection.ask(pipelines.checkpoint_drives(checkpoint)))
@@ -53,16 +48,17 @@ def held_still(connection: Connection, ref: str) -> Iterator[list[Drive]]:
             _live.discard(name)
 
 
-def remove_leftovers(connection: Connection, ref: str) -> list[str]:
-    """Remove what a crash left, and wait until the host has merged it; gives the names of others' checkpoints.
+def remove_leftovers(connection: Connection, ref: str) -> None:
+    """Remove what a crash left, and wait until it is merged. Raises HostError while this process reads the VM.
 
-    Raises HostError while this process reads the VM.
+    Checkpoints of somebody else stay. With them disks have parents always, and whether the host still merges cannot
+    be told: a disk is read with all that it builds on, merged or not.
     """
-    others = []
+    has_others = False
     for found in connection.ask(pipelines.checkpoints(ref)):
         name = str(found["Name"])
         if not name.startswith(_PREFIX):
-            others.append(name)
+            has_others = True
             continue
         with _live_lock:
             is_live = name in _live
@@ -71,9 +67,8 @@ def remove_leftovers(connection: Connection, ref: str) -> list[str]:
                 "the VM is being read by another backup or restore", hint="Try again when that has ended."
             )
         connection.ask(pipelines.remove_checkpoint(str(found["Id"])))
-    if not others:
+    if not has_others:
         _wait_merged(connection, ref)
-    return others
 
 
 def _wait_merged(connection: Connection, ref: str) -> None:

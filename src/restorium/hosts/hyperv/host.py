@@ -16,7 +16,7 @@ from restorium.hosts.hyperv import changing, pipelines
 from restorium.hosts.hyperv.address import Address
 from restorium.hosts.hyperv.checkpoints import held_still
 from restorium.hosts.hyperv.connection import Connection
-from restorium.hosts.hyperv.files import Volumes
+from restorium.hosts.hyperv.files import RemoteFile, Volumes
 from restorium.hosts.hyperv.machines import (
     FORMAT,
     KIND,
@@ -157,7 +157,12 @@ class HyperV:
         return str(self._connection.ask_one(pipelines.host())["VirtualHardDiskPath"])
 
     def _reader(self, drive: Drive) -> DiskReader:
-        return read_vhdx(self._volumes.open(drive.path))
+        return read_vhdx(self._volumes.open(drive.path), self._parents(drive.path))
+
+    def _parents(self, path: str) -> Iterator[RemoteFile]:
+        """What a differencing disk builds on, the nearest first."""
+        while path := str(self._connection.ask_one(pipelines.vhd(path))["ParentPath"] or ""):
+            yield self._volumes.open(path)
 
 
 def _listed(vm: Machine, found: Sequence[Any], sizes: dict[str, int]) -> VmInfo:

@@ -155,6 +155,17 @@ def checkpoint_drives(checkpoint: str) -> Pipeline:
     )
 
 
+def drives_of_checkpoints(ref: str) -> Pipeline:
+    """Of all checkpoints of the VM."""
+    return _asking(
+        "list the disks of checkpoints",
+        that_vm(ref),
+        cmdlet("Get-VMSnapshot"),
+        cmdlet("Get-VMHardDiskDrive"),
+        members=_DRIVE,
+    )
+
+
 def remove_checkpoint(checkpoint: str) -> Pipeline:
     """One that is gone is no error, so it may be sent twice."""
     return Pipeline(

@@ -181,11 +181,14 @@ class HyperVTarget:
         original = Original.read(self._volumes, self._plan_path) if self._original is not None else None
         if original is None:
             return
-        if not self._connection.ask(pipelines.checkpoints(original.ref)):
-            used = {str(found["Path"]).lower() for found in self._connection.ask(pipelines.drives())}
-            for _, path in original.drives:
-                if path.lower() not in used:
-                    self._connection.ask(changing.remove_path(path))
+        used = {
+            str(found["Path"]).lower()
+            for pipeline in (pipelines.drives(), pipelines.drives_of_checkpoints(original.ref))
+            for found in self._connection.ask(pipeline)
+        }
+        for _, path in original.drives:
+            if path.lower() not in used:
+                self._connection.ask(changing.remove_path(path))
         self._connection.ask(changing.remove_path(self._plan_path))
 
     def _turn_off(self, ref: str) -> None:
