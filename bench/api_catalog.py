@@ -21,7 +21,7 @@ from restorium.catalog import accounts, hosts, jobs, logons, points, repositorie
 from restorium.catalog import backups as backup_rows
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
-from restorium.catalog.points import NewVmPoint
+from restorium.catalog.new_points import NewVmPoint
 from restorium.catalog.tables import restore_sessions as sessions_table
 from restorium.catalog.tables import vm_restore_points
 from restorium.vocabulary.backups import Algorithm, BackupFileType, PointType

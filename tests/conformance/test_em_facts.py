@@ -47,12 +47,13 @@ _WRITTEN = {
     "Double": r"\d+(\.\d+)?",
     "Boolean": "true|false",
     "UidType": r"urn:(veeam|VMware):[A-Za-z]+:[0-9a-f-]{36}(\..+)?",
-    "HierarchyObjRefType": r"urn:VMware:Vm:[0-9a-f-]{36}\..+",
+    "HierarchyObjRefType": r"urn:VMware:(Vm|Vapp):[0-9a-f-]{36}\..+",
 }
 _READ: dict[type, Any] = {bool: "true".__eq__, int: int, float: float, str: str}
 _MEMBER_OF = {
     ("RestoreSession", "Type"): "JobType",
     ("VmRestorePoint", "Type"): "PointType",
+    ("VAppRestorePoint", "Type"): "PointType",
     ("RestorePoint", "CreationTime"): "BackupDateUTC",
     ("BackupFile", "CreationTimeUTC"): "CreationTimeUtc",
     ("BackupServer", "IpOrDnsName"): "Name",
@@ -338,7 +339,8 @@ def test_query_service_lists_what_the_caller_may_query(client: EmClient, full: S
         assert tag(client.follow(link["Href"]).xml) == "QueryResult"
     full.add_account("operator", [Role.VM_RESTORE_OPERATOR])
     offered = {link["Type"] for link in links(full.client("operator").get("/querySvc").xml)}
-    assert offered & set(QUERIED) == {"Backup", "RestorePoint", "RestoreSession", "VmRestorePoint"}
+    restorable = {"Backup", "RestorePoint", "RestoreSession", "VmRestorePoint", "VAppRestorePoint"}
+    assert offered & set(QUERIED) == restorable
 
 
 def test_objects_of_a_job_name_its_vms(client: EmClient, full: Site) -> None:

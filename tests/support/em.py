@@ -343,7 +343,8 @@ def _finish(
     site: Site, connection: sa.Connection, clock: ManualClock, job: Row, vms: list[JobVm], number: int
 ) -> None:
     session_id, at = site.ids["BackupJobSession"], clock.now()
-    wanted = [vm_point(vm, vm.vm_ref) for vm in vms]
+    vapp = (f"vapp-{number}", f"shop {number}")
+    wanted = [replace(vm_point(vm, vm.vm_ref), vapp=vapp) for vm in vms]
     wanted[1] = replace(
         wanted[1],
         point_type=PointType.INCREMENT,
@@ -381,7 +382,11 @@ def _finish(
         order=[("vm_name", False)],
         visible=Visibility.everything(),
     )
-    site.ids |= {"VmRestorePoint": found[0].id, "BackupFile": found[0].backup_file_id}
+    site.ids |= {
+        "VmRestorePoint": found[0].id,
+        "VAppRestorePoint": found[0].vapp_restore_point_id,
+        "BackupFile": found[0].backup_file_id,
+    }
     for point in found:
         clock.advance(1)
         asked = RestoreSpec(point.id, keep_original=True)
@@ -428,9 +433,15 @@ def record_restores(monkeypatch: pytest.MonkeyPatch) -> Recorded:
 
 
 def allowed(role: str, method: str, path: str) -> bool | None:
-    """Whether the interface's list of roles lets that role call it; None where the list is silent."""
+    """Whether the interface's list of roles lets that role call it; None where the list is silent.
+
+    Its lists open all that is of vApp restore points to those who may not restore VMs either, such as Portal Users;
+    here a vApp may be restored by those who may restore its VMs.
+    """
     if role == Role.PORTAL_ADMINISTRATOR:
         return True
+    if method == "POST" and path.startswith("/vAppRestorePoints/") and path.endswith("?action=restore"):
+        return role == Role.VM_RESTORE_OPERATOR
     facts = FACTS["roles"][role]
     if any(_matches(pattern, method, path) for pattern in facts["deny"]):
         return False

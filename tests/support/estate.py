@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import backups, hosts, jobs, points, repositories
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Compare, Row, Visibility
-from restorium.catalog.points import NewVmPoint
+from restorium.catalog.new_points import NewVmPoint
 from restorium.vocabulary.backups import Algorithm, BackupFileType, PointType
 from restorium.vocabulary.hierarchy import Platform
 

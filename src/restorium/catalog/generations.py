@@ -26,6 +26,7 @@ TRACKED: tuple[sa.Table, ...] = (
     tables.backups,
     tables.restore_points,
     tables.backup_files,
+    tables.vapp_restore_points,
     tables.vm_restore_points,
     tables.job_sessions,
     tables.task_sessions,

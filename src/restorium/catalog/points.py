@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,9 +10,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import rows, servers
+from restorium.catalog import rows, servers, vapp_points
 from restorium.catalog.filters import Compare
 from restorium.catalog.listing import Listing, Row, columns_of, optional
+from restorium.catalog.new_points import NewVmPoint
+from restorium.catalog.references import hierarchy_ref
 from restorium.catalog.surroundings import new_id, now
 from restorium.catalog.tables import (
     backup_files,
@@ -24,34 +25,9 @@ from restorium.catalog.tables import (
     restore_points,
     vm_restore_points,
 )
-from restorium.catalog.text import guid_text
 from restorium.catalog.visibility import in_scope
-from restorium.vocabulary.backups import Algorithm, BackupFileType, PointType
 from restorium.vocabulary.errors import InvalidFilter, InvalidIdentifier
-from restorium.vocabulary.hierarchy import HierarchyRef, Platform
-
-
-@dataclass(frozen=True, slots=True)
-class NewVmPoint:
-    """One VM as a backup left it. Sizes in bytes, ratios in percent.
-
-    vault_point: the manifest's name in the repository. data_size: what the VM's disks hold; backup_size: what
-    this point added to the repository.
-    """
-
-    host_id: UUID
-    vm_ref: str
-    vm_name: str
-    algorithm: Algorithm
-    point_type: PointType
-    vault_point: str
-    file_name: str
-    file_path: str
-    file_type: BackupFileType
-    backup_size: int
-    data_size: int
-    deduplication_ratio: int
-    compress_ratio: int
+from restorium.vocabulary.hierarchy import HierarchyRef
 
 
 def record(
@@ -76,6 +52,7 @@ def record(
             id=restore_point_id, name=name, backup_id=backup_id, created_at=created_at
         )
     )
+    vapps = vapp_points.record(connection, restore_point_id, created_at, vms)
     for vm in vms:
         file_id = new_id(connection)
         connection.execute(
@@ -106,6 +83,7 @@ def record(
                 algorithm=vm.algorithm,
                 point_type=vm.point_type,
                 vault_point=vm.vault_point,
+                vapp_restore_point_id=vapps.get((vm.host_id, vm.vapp)),
                 created_at=created_at,
             )
         )
@@ -148,21 +126,6 @@ def of_restore_point(connection: Connection, restore_point_id: UUID) -> Sequence
         .where(vm_restore_points.c.restore_point_id == restore_point_id)
         .order_by(vm_restore_points.c.vm_name, vm_restore_points.c.id)
     ).all()
-
-
-def _hierarchy_ref() -> sa.ColumnElement[str]:
-    platform = sa.case(
-        *((hosts.c.platform == each, sa.literal(str(each), sa.Text)) for each in Platform),
-    )
-    return sa.type_coerce(
-        sa.literal("urn:", sa.Text)
-        + platform
-        + sa.literal(":Vm:", sa.Text)
-        + guid_text(vm_restore_points.c.host_id)
-        + sa.literal(".", sa.Text)
-        + vm_restore_points.c.vm_ref,
-        sa.Text,
-    )
 
 
 def _by_hierarchy_ref(part: Compare) -> sa.ColumnElement[bool]:
@@ -234,7 +197,7 @@ vm_listing = Listing(
         "backup_id": restore_points.c.backup_id,
         "repository_id": backup_files.c.repository_id,
         "host_name": hosts.c.name,
-        "hierarchy_ref": _hierarchy_ref(),
+        "hierarchy_ref": hierarchy_ref("Vm", vm_restore_points.c.host_id, vm_restore_points.c.vm_ref),
     }
     | _BACKUP
     | {"platform": hosts.c.platform}

@@ -36,6 +36,9 @@ from restorium.vocabulary.roles import Role
 
 _BY_NAME: dict[str, type[Entity]] = {}
 _AS_ENTITY = "?format=Entity"
+_VM_NAME = ("VmDisplayName", "vm_name")
+_VAPP_NAME = ("VAppDisplayName", "vapp_name")
+"""Attributes that show a column."""
 
 
 class Entity:
@@ -45,9 +48,9 @@ class Entity:
     named: whether its id is a name and no GUID. naming: what Name is, and its field in the query service.
     within: the column of the id that stands for ``{ID}`` in the path, that of what one lies below; such a kind has no
     list of its own.
-    vm_bound: whether it has VmDisplayName. queried: whether the query service knows it. absent: whether there is never
-    one. roles: who may read it. queriers: who may query it, if not those. rows: where it is read from. nulls: members
-    that its JSON has as null.
+    vm_bound: whether it has VmDisplayName; vapp_bound: VAppDisplayName. queried: whether the query service knows it.
+    absent: whether there is never one. roles: who may read it. queriers: who may query it, if not those. rows: where it
+    is read from. nulls: members that its JSON has as null.
     The class's annotated members are its elements, in the order in which they are written.
     """
 
@@ -55,7 +58,7 @@ class Entity:
     plural: ClassVar[str]
     path: ClassVar[str]
     slot: ClassVar[str]
-    vm_bound: ClassVar[bool]
+    display: ClassVar[tuple[str, str] | None]
     queried: ClassVar[bool]
     within: ClassVar[str | None]
     named: ClassVar[bool]
@@ -79,6 +82,7 @@ class Entity:
         path: str,
         slot: str | None = None,
         vm_bound: bool = False,
+        vapp_bound: bool = False,
         queried: bool = True,
         within: str | None = None,
         named: bool = False,
@@ -86,7 +90,8 @@ class Entity:
     ) -> None:
         super().__init_subclass__(**options)
         cls.type, cls.plural, cls.path = cls.__name__, plural, path
-        cls.slot, cls.vm_bound, cls.queried, cls.within = slot or plural, vm_bound, queried, within
+        cls.slot, cls.queried, cls.within = slot or plural, queried, within
+        cls.display = _VM_NAME if vm_bound else _VAPP_NAME if vapp_bound else None
         cls.named = named
         cls.elements = tuple(_elements(cls))
         cls.shape = _shape(cls)
@@ -129,8 +134,8 @@ class Entity:
             ("Name", name),
             ("UID", urn(cls.type, row.id)),
         ]
-        if cls.vm_bound:
-            attributes.append(("VmDisplayName", row.vm_name))
+        if cls.display is not None:
+            attributes.append((cls.display[0], getattr(row, cls.display[1])))
         members = [(each.name, each.shown(row, view)) for each in cls.elements]
         return Resource(cls.type, attributes, members, cls._links(row, view.base, at, name), cls.nulls)
 
@@ -184,8 +189,8 @@ class Entity:
 def _shape(cls: type[Entity]) -> Shape:
     identity = name_uid(cls.type) if cls.named else uid(cls.type)
     attributes = [*addressed(cls.type), Child("Name", cls.naming.codec), Child("UID", identity)]
-    if cls.vm_bound:
-        attributes.append(Child("VmDisplayName", TEXT))
+    if cls.display is not None:
+        attributes.append(Child(cls.display[0], TEXT))
     members = tuple(each.child for each in cls.elements)
     named = f"{cls.type}EntityType"
     return Shape(cls.type, tuple(attributes), members, links=True, nulls=tuple(cls.nulls), type=named)
@@ -239,6 +244,6 @@ def _fields(cls: type[Entity]) -> Iterator[Queryable]:
         if isinstance(link, To) and link.query is not None:
             yield Queryable(link.query[0], link.id_column, uid(link.target))
             yield Queryable(link.query[1], link.name_column, TEXT)
-    if cls.vm_bound:
-        yield Queryable("VmDisplayName", "vm_name", TEXT)
+    if cls.display is not None:
+        yield Queryable(*cls.display, TEXT)
     yield from cls.fields

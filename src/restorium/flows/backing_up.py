@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from restorium.catalog import backups, hosts, job_sessions, jobs, points, repositories
 from restorium.catalog.listing import Row
-from restorium.catalog.points import NewVmPoint
+from restorium.catalog.new_points import NewVmPoint
 from restorium.flows import repositories as repository_flows
 from restorium.flows.capturing import Captured, Capturing, PlannedVm
 from restorium.flows.durable import StepFailed
@@ -133,6 +133,7 @@ class BackingUp:
     def _vm_point(self, captured: Captured, repository_url: str) -> NewVmPoint:
         vm = next(each for each in self.vms if str(each.task_id) == captured["task_id"])
         file_type = BackupFileType.VBK if captured["full"] else BackupFileType.VIB
+        vapp = captured.get("vapp")
         return NewVmPoint(
             host_id=vm.host_id,
             vm_ref=vm.ref,
@@ -147,6 +148,7 @@ class BackingUp:
             data_size=captured["data"],
             deduplication_ratio=_percent(captured["data"], captured["new"]),
             compress_ratio=_percent(captured["new"], captured["stored"]),
+            vapp=None if vapp is None else (vapp[0], vapp[1]),
         )
 
 

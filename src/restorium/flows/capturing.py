@@ -42,7 +42,8 @@ class PlannedVm:
 class Captured(TypedDict):
     """What a VM's step leaves behind, as JSON: the manifest's name, and sizes in bytes.
 
-    data: what the disks hold; new: what of it the repository did not have; stored: what it took there.
+    data: what the disks hold; new: what of it the repository did not have; stored: what it took there. vapp: the ref
+    and name of the vApp that the VM is one of, None if it is in none.
     """
 
     task_id: str
@@ -52,6 +53,7 @@ class Captured(TypedDict):
     data: int
     new: int
     stored: int
+    vapp: list[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class Capturing:
             }
             name = writer.commit(PointDescription(kept, self._moment, records))
             self._note(writer.stats)
-            return self._captured(opened.description.name, name, writer.stats.stored_bytes, sizes)
+            return self._captured(kept, name, writer.stats.stored_bytes, sizes)
 
     def _tell_untracked(self, opened: OpenVm) -> None:
         for key, tracked in opened.tracked.items():
@@ -169,7 +171,7 @@ class Capturing:
                 break
             if description.vm.get("task") == str(task.id):
                 vm = description.vm
-                return self._captured(vm["name"], name, task.stored_bytes, vm["sizes"])
+                return self._captured(vm, name, task.stored_bytes, vm["sizes"])
         return None
 
     def _parents(self) -> _Parents:
@@ -211,14 +213,16 @@ class Capturing:
                 connection, self._vm.task_id, read_bytes=stats.read_bytes, stored_bytes=stats.stored_bytes
             )
 
-    def _captured(self, vm_name: str, point: str, stored: int, sizes: Mapping[str, Any]) -> Captured:
-        """sizes: ``data``, ``new`` and ``full``, as the manifest keeps them."""
+    def _captured(self, vm: Mapping[str, Any], point: str, stored: int, sizes: Mapping[str, Any]) -> Captured:
+        """vm: as the manifest describes it. sizes: ``data``, ``new`` and ``full``, as the manifest keeps them."""
+        vapp = vm.get("part_of")
         return {
             "task_id": str(self._vm.task_id),
-            "vm_name": vm_name,
+            "vm_name": vm["name"],
             "vault_point": point,
             "full": bool(sizes["full"]),
             "data": int(sizes["data"]),
             "new": int(sizes["new"]),
             "stored": stored,
+            "vapp": None if vapp is None else [vapp["ref"], vapp["name"]],
         }

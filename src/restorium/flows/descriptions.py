@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from restorium.hosts.interface import DiskInfo, Firmware, Hardware, Nic, VmDescription
+from restorium.hosts.interface import Container, DiskInfo, Firmware, Hardware, Nic, VmDescription
 from restorium.vocabulary.errors import DataCorrupt
 
 
 def to_json(description: VmDescription) -> dict[str, Any]:
-    """``name``, ``kind``, ``settings`` in that kind's own shape, ``hardware``, and ``disks`` with ``key``, ``size``
-    and ``format``.
+    """``name``, ``kind``, ``settings`` in that kind's own shape, ``hardware``, ``disks`` with ``key``, ``size`` and
+    ``format``, and the vApp that the VM is ``part_of`` or null.
     """
     return {
         "name": description.name,
@@ -20,6 +20,7 @@ def to_json(description: VmDescription) -> dict[str, Any]:
         "hardware": asdict(description.hardware),
         "settings": dict(description.settings),
         "disks": [asdict(disk) for disk in description.disks],
+        "part_of": None if description.part_of is None else asdict(description.part_of),
     }
 
 
@@ -36,6 +37,7 @@ def from_json(value: Mapping[str, Any]) -> VmDescription:
             # Before there were other kinds, points said nothing of kind and hardware.
             str(value.get("kind", "image-folder")),
             _hardware(value.get("hardware", {})),
+            None if value.get("part_of") is None else Container(**value["part_of"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataCorrupt("the restore point does not describe a VM in a way that is understood") from error

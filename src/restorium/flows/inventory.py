@@ -7,13 +7,19 @@ from uuid import UUID
 
 from restorium.catalog.jobs import JobVm
 from restorium.flows.engine import Engine
-from restorium.hosts.interface import VmInfo
+from restorium.hosts.interface import Container, Contains, VmInfo
 from restorium.vocabulary.errors import InvalidInput, VmNotFound
 
 
 def list_vms(engine: Engine, host_id: UUID) -> list[VmInfo]:
     """The host's VMs as it lists them now. Raises NotFound and HostError."""
     return engine.host(host_id).inventory()
+
+
+def list_containers(engine: Engine, host_id: UUID) -> Sequence[Container]:
+    """What the host's VMs are in, none where it has no such thing. Raises NotFound and HostError."""
+    host = engine.host(host_id)
+    return host.containers() if isinstance(host, Contains) else ()
 
 
 def known(engine: Engine, vms: Sequence[tuple[UUID, str]]) -> list[JobVm]:

@@ -7,6 +7,7 @@ the same bytes, and writing all of them is the way that needs no trust in what t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.engine import Connection
@@ -37,6 +38,16 @@ def start(engine: Engine, spec: RestoreSpec, caller: Caller, *, idempotency_key:
             connection, point=point, spec=spec, caller=caller, idempotency_key=idempotency_key
         )
     return _sessions.begin(engine, session)
+
+
+def start_all(engine: Engine, specs: Sequence[RestoreSpec], caller: Caller) -> list[UUID]:
+    """Ask for several restores, for all of them or for none; gives the ids of their sessions. Raises as ``start``."""
+    with engine.database.write() as connection:
+        sessions = [
+            restore_sessions.create(connection, point=asked_for(connection, spec), spec=spec, caller=caller)
+            for spec in specs
+        ]
+    return [_sessions.begin(engine, session) for session in sessions]
 
 
 def asked_for(connection: Connection, spec: RestoreSpec) -> Row:

@@ -86,7 +86,7 @@ class Container:
 class VmDescription:
     """What is needed to make the VM again, kept with a restore point.
 
-    settings: JSON in the shape of hosts of that ``kind``, which alone read it.
+    settings: JSON in the shape of hosts of that ``kind``, which alone read it. part_of: the vApp that it is one of.
     """
 
     name: str
@@ -94,6 +94,7 @@ class VmDescription:
     settings: Mapping[str, Any] = field(default_factory=dict)
     kind: str = "image-folder"
     hardware: Hardware = field(default_factory=Hardware)
+    part_of: Container | None = None
 
 
 @dataclass(frozen=True, slots=True)

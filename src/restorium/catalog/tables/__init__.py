@@ -31,6 +31,7 @@ from restorium.catalog.tables.estate import (
     jobs,
     repositories,
     restore_points,
+    vapp_restore_points,
     vm_restore_points,
 )
 from restorium.catalog.tables.service import (
@@ -91,6 +92,7 @@ __all__ = [
     "session_events",
     "task_sessions",
     "tasks",
+    "vapp_restore_points",
     "vm_restore_points",
     "webhook_deliveries",
     "webhooks",

@@ -150,6 +150,22 @@ backup_files = sa.Table(
 Ratios are percentages.
 """
 
+vapp_restore_points = sa.Table(
+    "vapp_restore_points",
+    metadata,
+    identity(),
+    sa.Column("name", sa.Text, nullable=False),
+    reference("restore_point_id", "restore_points", on_delete="CASCADE"),
+    reference("host_id", "hosts"),
+    sa.Column("vapp_ref", sa.Text, nullable=False),
+    sa.Column("vapp_name", sa.Text, nullable=False),
+    sa.Column("algorithm", Ordered(Algorithm), nullable=False),
+    sa.Column("point_type", Ordered(PointType), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index("ix_vapp_restore_points_created_at", "created_at", "id"),
+)
+"""One vApp in one restore point: the VMs that were in it together. Full if one of them is."""
+
 vm_restore_points = sa.Table(
     "vm_restore_points",
     metadata,
@@ -163,6 +179,7 @@ vm_restore_points = sa.Table(
     sa.Column("algorithm", Ordered(Algorithm), nullable=False),
     sa.Column("point_type", Ordered(PointType), nullable=False),
     sa.Column("vault_point", sa.Text, nullable=False),
+    sa.Column("vapp_restore_point_id", Guid, index=True),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("verified_at", Instant, info=VOLATILE),
     sa.Column("verified_data", sa.Boolean, info=VOLATILE),
@@ -171,7 +188,8 @@ vm_restore_points = sa.Table(
     sa.Index("ix_vm_restore_points_vm", "host_id", "vm_ref", "created_at"),
     sa.Index("ix_vm_restore_points_vm_name", "vm_name", "created_at"),
 )
-"""One VM in one restore point. ``vault_point`` is the manifest's name in the repository.
+"""One VM in one restore point. ``vault_point`` is the manifest's name in the repository, ``vapp_restore_point_id`` the
+vApp that it is one of, which goes with the same restore point.
 
 ``verified_at``: when its repository was last verified; ``verified_data``: by reading all data, not the index alone;
 ``verify_problem``: what was found to be wrong with the point.

@@ -1,4 +1,4 @@
-"""Looking up the objects of a host by name or by reference: its VMs, as it lists them now, and the host itself."""
+"""Looking up a host's objects by name or reference: itself, its VMs and what those are in, as it lists them now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from restorium.em.shapes import Child, Gives, Listed, Shape, addressed
 from restorium.em.values import TEXT, one_of
 from restorium.flows import inventory
 from restorium.vocabulary.errors import InvalidInput
-from restorium.vocabulary.hierarchy import HierarchyRef
+from restorium.vocabulary.hierarchy import HierarchyRef, HostType, Platform
 from restorium.vocabulary.ids import parse_uid
 
 _ROOT = "HierarchyRoot"
@@ -70,10 +70,14 @@ class _Asked:
 
 
 def _objects(call: Call, host: Row) -> Iterator[tuple[HierarchyRef, str]]:
-    """The host itself, then its VMs, of which the caller sees those of its scope. Raises HostError."""
+    """The host itself, what it has VMs in, then VMs, of which the caller sees those of its scope. Raises HostError."""
     root: UUID = host.id
-    yield HierarchyRef(host.platform, "Host", root, host.name), host.name
+    kind = str(HostType.CLOUD_DIRECTOR) if host.platform is Platform.VCLOUD else "Host"
+    yield HierarchyRef(host.platform, kind, root, host.name), host.name
     seen = _scopes(call)
+    if seen is None or Scope(root) in seen:
+        for each in inventory.list_containers(call.engine, root):
+            yield HierarchyRef(host.platform, each.kind, root, each.ref), each.name
     for vm in inventory.list_vms(call.engine, root):
         if seen is None or Scope(root) in seen or Scope(root, vm.ref) in seen:
             yield HierarchyRef(host.platform, "Vm", root, vm.ref), vm.name
@@ -112,7 +116,10 @@ ROUTES = (
         parameters=(
             Parameter("host", f"The host to look in, as ``urn:veeam:{_ROOT}:<GUID>`` or its GUID."),
             Parameter("hierarchyRef", "The reference to look for; its host need not be named then."),
-            Parameter("type", "``Vm`` or ``Host``."),
+            Parameter(
+                "type",
+                "``Vm`` or ``Host``; of Cloud Director also ``OrgVdc``, ``Vapp`` and others.",
+            ),
             Parameter("name", "The name to look for; ``*`` for any."),
         ),
     ),

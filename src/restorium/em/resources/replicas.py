@@ -97,21 +97,6 @@ absent(
     below={READERS: ["POST ?action=failover"]},
 )
 absent(
-    "VAppRestorePoint",
-    "vAppRestorePoints",
-    plural="VAppRestorePoints",
-    roles=READERS,
-    fields={
-        "CreationTime": datetime,
-        "Type": ("Full", "Increment", "ReverseIncrement"),
-        "Algorithm": ALGORITHMS,
-        "RestorePointId": str,
-        "VAppDisplayName": str,
-        **SERVER,
-    },
-    below={READERS: ["POST ?action=restore"]},
-)
-absent(
     "FailoverPlan",
     "failoverPlans",
     plural="FailoverPlans",

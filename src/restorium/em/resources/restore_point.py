@@ -20,7 +20,7 @@ class RestorePoint(Entity, plural="RestorePoints", path="restorePoints"):
         BACKUP_SERVER,
         Alternate(),
         Down("vmRestorePoints", "VmRestorePoint", column="restore_point_id", roles=MONITORS),
-        Down("vAppRestorePoints", None, empty="VAppRestorePoints", type="VAppRestorePointReferenceList"),
+        Down("vAppRestorePoints", "VAppRestorePoint", column="restore_point_id"),
         Down(
             "backupFiles",
             "BackupFile",

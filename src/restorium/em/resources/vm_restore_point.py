@@ -8,11 +8,12 @@ from uuid import UUID
 from restorium.catalog import points, restore_sessions
 from restorium.catalog.listing import Row
 from restorium.em import mounts, tasks
-from restorium.em.bodies import Field, Spec, Values, boolean, text
+from restorium.em.bodies import Values
 from restorium.em.browsing import Browsing
 from restorium.em.call import Answer, Call
 from restorium.em.entity import Entity
 from restorium.em.members import BACKUP_SERVER, Alternate, Do, Down, Form, element, up
+from restorium.em.restore_specs import RESTORE_BODY, object_of, refuse_linked, storage
 from restorium.em.roles import FILE_RESTORERS, READERS, RESTORERS
 from restorium.em.routing import Route
 from restorium.em.shapes import NOTHING, Gives
@@ -20,47 +21,16 @@ from restorium.em.tasks import STARTED, Started
 from restorium.em.values import TEXT
 from restorium.flows import restore as flows
 from restorium.vocabulary.backups import Algorithm, PointType
-from restorium.vocabulary.errors import InvalidInput, Unsupported
-from restorium.vocabulary.hierarchy import HierarchyRef
-from restorium.vocabulary.ids import parse_uid
+from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.restore import Placement, RestoreSpec
 
 
-def _root(value: str) -> UUID | None:
-    return parse_uid(value.strip(), "HierarchyRoot") if value.strip() else None
-
-
-_PARAMETERS = Spec(
-    "VmRestoreParameters",
-    (
-        Field("VmRestorePointUid", lambda value: parse_uid(value.strip(), "VmRestorePoint")),
-        Field("VmNewName", text),
-        Field("DatastoreRef", text),
-        Field("OrgVdcStorageProfileRef", text),
-        Field("LinkedCloneVmTemplateRef", text),
-    ),
-)
-_VM = Spec(
-    "VmRestoreSpec",
-    (
-        Field("PowerOnAfterRestore", boolean),
-        Field("HierarchyRootUid", _root),
-        Field("QuickRollback", boolean),
-        Field("KeepOriginalVM", boolean),
-        Field("VmRestoreParameters", _PARAMETERS),
-    ),
-)
-_BODY = Spec(
-    "RestoreSpec",
-    (Field("VmRestoreSpec", _VM),),
-    one_of=True,
-)
-_STORAGES = ("DatastoreRef", "OrgVdcStorageProfileRef")
-_LINKED = "LinkedCloneVmTemplateRef"
-
-
 def _restore(call: Call, point: Row) -> Answer:
-    spec = _spec(call, point, (call.body or {}).get("VmRestoreSpec", {}))
+    body = call.body or {"VmRestoreSpec": {}}
+    if "vCloudVAppRestoreSpec" in body:
+        raise InvalidInput("vCloudVAppRestoreSpec is for vApps", hint="Send VmRestoreSpec for a VM.")
+    [asked] = body.values()
+    spec = _spec(call, point, asked)
 
     def start() -> Started:
         session_id = flows.start(call.engine, spec, call.caller)
@@ -72,6 +42,7 @@ def _restore(call: Call, point: Row) -> Answer:
 
 
 def _spec(call: Call, point: Row, asked: Values) -> RestoreSpec:
+    """Of either element; a vApp can only be named in that of Cloud Director."""
     parameters: Values = asked.get("VmRestoreParameters", {})
     named: UUID = parameters.get("VmRestorePointUid", point.id)
     if named != point.id:
@@ -80,8 +51,8 @@ def _spec(call: Call, point: Row, asked: Values) -> RestoreSpec:
         )
     root: UUID = asked.get("HierarchyRootUid", point.host_id)
     elsewhere = root != point.host_id
-    if _LINKED in parameters:
-        raise Unsupported(f"{_LINKED} is not offered: VMs are restored whole", hint=f"Leave {_LINKED} out.")
+    refuse_linked(parameters)
+    vapp: str | None = asked.get("vAppRef")
     name: str | None = parameters.get("VmNewName")
     return RestoreSpec(
         point.id,
@@ -90,24 +61,11 @@ def _spec(call: Call, point: Row, asked: Values) -> RestoreSpec:
         keep_original=asked.get("KeepOriginalVM", False) or name is not None or elsewhere,
         new_name=name,
         host_id=root if elsewhere else None,
-        placement=Placement(storage=_storage(call, root, parameters)),
+        placement=Placement(
+            container=None if vapp is None else object_of(call, root, vapp),
+            storage=storage(call, root, parameters),
+        ),
     )
-
-
-def _storage(call: Call, root: UUID, parameters: Values) -> str | None:
-    """The host's own ref of the datastore or storage profile that is named. Raises Unsupported, InvalidInput."""
-    named = [parameters[each] for each in _STORAGES if each in parameters]
-    if not named:
-        return None
-    with call.engine.database.read() as connection:
-        flows.check_places(connection, root)
-    refs = [HierarchyRef.parse(each) for each in named]
-    if len(refs) > 1 or refs[0].root != root:
-        raise InvalidInput(
-            "the disks of a VM go to one datastore or storage profile of its host",
-            hint=f"Name one of {' and '.join(_STORAGES)}, as the look-up gives it.",
-        )
-    return refs[0].ref
 
 
 class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", vm_bound=True):
@@ -116,7 +74,15 @@ class VmRestorePoint(Entity, plural="VmRestorePoints", path="vmRestorePoints", v
     roles = READERS
     rows = points.vm_listing
     links = (
-        Do("Restore", "POST", action="restore", roles=RESTORERS, run=_restore, gives=STARTED, body=_BODY),
+        Do(
+            "Restore",
+            "POST",
+            action="restore",
+            roles=RESTORERS,
+            run=_restore,
+            gives=STARTED,
+            body=RESTORE_BODY,
+        ),
         BACKUP_SERVER,
         up("RestorePoint", "restore_point", query=("RestorePointId", "RestorePointName")),
         up("BackupFile", "backup_file"),

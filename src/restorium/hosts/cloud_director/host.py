@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,6 +45,7 @@ class CloudDirector:
         self._inventory = Inventory(self._client)
         self._actions = Actions(self._client)
         self._places = Places(self._inventory)
+        self._one_at_a_time = threading.Lock()
         self._peers: Peers | None = None
 
     def reach_by(self, peers: Peers) -> None:
@@ -104,6 +106,7 @@ class CloudDirector:
                 settings,
                 kind=KIND,
                 hardware=on_networks(inner.hardware, linked),
+                part_of=Container("Vapp", vm.vapp, vm.vapp_name, vm.vdc),
             )
             yield replace(opened, description=description)
 
@@ -168,7 +171,9 @@ class CloudDirector:
         cards = [nic.network or "" for nic in description.hardware.nics]
         networks = [placement.networks.get(each, each) for each in cards]
         making = Making(name, attempt, place, at, networks)
-        return TakenOver(inner, making, self._inventory, self._actions, vcenter)
+        return TakenOver(
+            inner, making, self._inventory, self._actions, self._places, vcenter, self._one_at_a_time
+        )
 
     def _original(self, ref: str) -> VmRecord | None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from restorium.hosts.cloud_director.inventory import Inventory, Vdc, VmRecord
@@ -79,6 +79,12 @@ class Places:
             )
         name = inside or was_in
         return found[0], _in(found[0], name, vapps), name
+
+    def again(self, place: Place) -> Place:
+        """The place as it is now: another VM's restore may have made its vApp."""
+        if place.vapp is not None:
+            return place
+        return replace(place, vapp=_in(place.vdc, place.vapp_name, list(self._inventory.vapps())))
 
 
 def _in(vdc: Vdc, name: str, vapps: list[Container]) -> str | None:

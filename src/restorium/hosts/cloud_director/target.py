@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.hosts.cloud_director.actions import Actions
 from restorium.hosts.cloud_director.inventory import Inventory, VmRecord
-from restorium.hosts.cloud_director.places import Place
+from restorium.hosts.cloud_director.places import Place, Places
 from restorium.hosts.interface import DiskInfo, Host, RestoreTarget
 from restorium.vocabulary.errors import HostError
 
@@ -99,10 +100,14 @@ class TakenOver(_InVcenter):
         making: Making,
         inventory: Inventory,
         actions: Actions,
+        places: Places,
         vcenter: Host,
+        one_at_a_time: threading.Lock,
     ) -> None:
         super().__init__(inner, inventory, actions)
         self._making = making
+        self._places = places
+        self._one_at_a_time = one_at_a_time
         self._vcenter = vcenter
 
     def not_carried(self) -> Sequence[str]:
@@ -122,15 +127,31 @@ class TakenOver(_InVcenter):
         moref = self._inner.finalise(left_out)
         vm = self._inventory.vm_of(making.vcenter, moref)
         if vm is None:
-            self._actions.take_in(making.vcenter, moref, making.name, making.place)
-            vm = self._inventory.vm_of(making.vcenter, moref)
-            if vm is None:
-                raise HostError(f"Cloud Director has taken over {moref} and does not list it")
-            if making.place.vapp is None:
-                self._actions.set_mark(vm.vapp, making.attempt)
+            vm = self._take_over(moref)
         self._actions.set_mark(vm.ref, making.attempt)
         self._actions.connect(vm.ref, vm.vapp, making.networks, making.place.known)
         return vm.ref
+
+    def _take_over(self, moref: str) -> VmRecord:
+        """By one restore at a time: the VMs of a vApp that is made with the first of them come one after another."""
+        making = self._making
+        with self._one_at_a_time:
+            place = self._places.again(making.place)
+            try:
+                self._actions.take_in(making.vcenter, moref, making.name, place)
+            except HostError:
+                # Another process may have been first to make the vApp.
+                found = self._places.again(place)
+                if found == place:
+                    raise
+                place = found
+                self._actions.take_in(making.vcenter, moref, making.name, place)
+            vm = self._inventory.vm_of(making.vcenter, moref)
+            if vm is None:
+                raise HostError(f"Cloud Director has taken over {moref} and does not list it")
+            if place.vapp is None:
+                self._actions.set_mark(vm.vapp, making.attempt)
+        return vm
 
     def finalised(self) -> str | None:
         vm = self._taken_over()
