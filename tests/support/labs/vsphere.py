@@ -1,4 +1,7 @@
-"""A vCenter of govmomi's simulator, built from Debian's package; disks are real files of its datastore."""
+"""A vCenter of govmomi's simulator, built from Debian's package, with a front of ours that tracks changes.
+
+Disks are real files of its datastore.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +53,16 @@ def vcsim() -> Path:
 class VsphereLab:
     kind = "vsphere"
     disk_format = "vmdk"
-    tracks = False
+    tracks = True
     powers = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         certificate = Certificate(folder)
+        self._copies = folder / "copies"
+        self._copies.mkdir()
         self._process = subprocess.Popen(
-            [vcsim(), certificate.path, certificate.path, USER, PASSWORD],
+            [vcsim(), certificate.path, certificate.path, USER, PASSWORD, self._copies],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(folder / "vcsim.log").open("wb"),
@@ -162,7 +167,8 @@ class VsphereLab:
         return found
 
     def forget_changes(self, ref: str) -> None:
-        raise NotImplementedError
+        for file in self._copies.iterdir():
+            file.unlink()
 
     def cut(self) -> AbstractContextManager[None]:
         return self._relay.cut()

@@ -1,18 +1,183 @@
-// A vCenter of govmomi's simulator for the tests: one datacenter, one cluster with one host, two networks, no VM.
+// A vCenter of govmomi's simulator for the tests: one datacenter, one cluster with one host, no VM.
 //
-//	vcsim CERTIFICATE KEY USER PASSWORD: prints its address, then serves until its standard input ends.
+// The simulator tracks no changes of disks. What stands in front of it does, by comparing the files of its datastore with
+// copies as of each snapshot: what it answers is ours, and shows what a client makes of such answers, not how vCenter is.
+//
+//	vcsim CERTIFICATE KEY USER PASSWORD FOLDER: prints its address, then serves until its standard input ends.
+//	FOLDER: for the copies. One that is removed is a change id that is not known any more.
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"log"
+	"net/http"
+	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+	"github.com/vmware/govmomi/vim25/xml"
 )
+
+const block = 64 << 10
+
+type envelope struct {
+	Body struct {
+		Snapshot *types.CreateSnapshotRequestType        `xml:"CreateSnapshot_Task"`
+		Query    *types.QueryChangedDiskAreasRequestType `xml:"QueryChangedDiskAreas"`
+	}
+}
+
+type front struct {
+	http.Handler
+	folder string
+	lock   sync.Mutex
+	number int
+}
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/sdk" {
+		f.Handler.ServeHTTP(w, r)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	var asked envelope
+	decoder := xml.NewDecoder(bytes.NewReader(body))
+	decoder.TypeFunc = types.TypeFunc()
+	_ = decoder.Decode(&asked)
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	if asked.Body.Query != nil {
+		answer, status := f.changed(asked.Body.Query)
+		w.Header().Set("Content-Type", "text/xml")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"`+
+			` xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`,
+			answer)
+		return
+	}
+	if asked.Body.Snapshot != nil {
+		f.freeze(asked.Body.Snapshot.This)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	f.Handler.ServeHTTP(w, r)
+}
+
+func disks(ref types.ManagedObjectReference) []*types.VirtualDisk {
+	var found []*types.VirtualDisk
+	vm := simulator.Map.Get(ref).(*simulator.VirtualMachine)
+	for _, device := range vm.Config.Hardware.Device {
+		if disk, ok := device.(*types.VirtualDisk); ok {
+			found = append(found, disk)
+		}
+	}
+	return found
+}
+
+func flat(disk *types.VirtualDisk) string {
+	name := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo).FileName
+	store, path, _ := strings.Cut(strings.TrimPrefix(name, "["), "] ")
+	for _, entity := range simulator.Map.All("Datastore") {
+		datastore := entity.(*simulator.Datastore)
+		if datastore.Name == store {
+			return filepath.Join(datastore.Info.GetDatastoreInfo().Url, strings.TrimSuffix(path, ".vmdk")+"-flat.vmdk")
+		}
+	}
+	return ""
+}
+
+func (f *front) copyOf(changeID string, key int32) string {
+	return filepath.Join(f.folder, fmt.Sprintf("%s-%d", strings.ReplaceAll(changeID, "/", "-"), key))
+}
+
+// freeze gives the disks of a VM that is tracked the change id of the snapshot to come.
+func (f *front) freeze(ref types.ManagedObjectReference) {
+	vm := simulator.Map.Get(ref).(*simulator.VirtualMachine)
+	if vm.Config.ChangeTrackingEnabled == nil || !*vm.Config.ChangeTrackingEnabled {
+		return
+	}
+	f.number++
+	for _, disk := range disks(ref) {
+		id := fmt.Sprintf("52 de ad/%d", f.number)
+		content, err := os.ReadFile(flat(disk))
+		if err != nil {
+			continue
+		}
+		if err := os.WriteFile(f.copyOf(id, disk.Key), content, 0600); err != nil {
+			log.Fatal(err)
+		}
+		disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo).ChangeId = id
+	}
+}
+
+// changed answers with at most 16 areas at a time, as a client has to expect.
+func (f *front) changed(asked *types.QueryChangedDiskAreasRequestType) (string, int) {
+	for _, disk := range disks(asked.This) {
+		if disk.Key != asked.DeviceKey {
+			continue
+		}
+		id := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo).ChangeId
+		now, err := os.ReadFile(f.copyOf(id, disk.Key))
+		if err != nil {
+			break
+		}
+		before := make([]byte, len(now))
+		if asked.ChangeId != "*" {
+			if before, err = os.ReadFile(f.copyOf(asked.ChangeId, disk.Key)); err != nil || len(before) != len(now) {
+				break
+			}
+		}
+		var areas strings.Builder
+		at, count := asked.StartOffset, 0
+		for ; at < int64(len(now)) && count < 16; at += block {
+			end := at + block
+			if end > int64(len(now)) {
+				end = int64(len(now))
+			}
+			if !bytes.Equal(now[at:end], before[at:end]) {
+				fmt.Fprintf(&areas, "<changedArea><start>%d</start><length>%d</length></changedArea>", at, end-at)
+				count++
+			}
+		}
+		if at > int64(len(now)) {
+			at = int64(len(now))
+		}
+		return fmt.Sprintf(`<QueryChangedDiskAreasResponse xmlns="urn:vim25"><returnval><startOffset>%d</startOffset>`+
+			`<length>%d</length>%s</returnval></QueryChangedDiskAreasResponse>`,
+			asked.StartOffset, at-asked.StartOffset, areas.String()), http.StatusOK
+	}
+	return `<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>A specified parameter was not correct: changeId` +
+		`</faultstring><detail><InvalidArgumentFault xmlns="urn:vim25" xsi:type="InvalidArgument">` +
+		`<invalidProperty>changeId</invalidProperty></InvalidArgumentFault></detail></soapenv:Fault>`, http.StatusInternalServerError
+}
+
+// able lets every VM be tracked.
+type able struct{}
+
+func (able) Reference() types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: "Able", Value: "able"}
+}
+
+func (able) PutObject(object mo.Reference) {
+	if vm, ok := object.(*simulator.VirtualMachine); ok {
+		vm.Capability.ChangeTrackingSupported = types.NewBool(true)
+	}
+}
+
+func (able) UpdateObject(mo.Reference, []types.PropertyChange) {}
+
+func (able) RemoveObject(types.ManagedObjectReference) {}
 
 func main() {
 	certificate, err := tls.LoadX509KeyPair(os.Args[1], os.Args[2])
@@ -20,17 +185,23 @@ func main() {
 		log.Fatal(err)
 	}
 	model := simulator.VPX()
-	model.Machine = 0
-	model.ClusterHost = 1
-	model.Host = 0
+	model.Machine, model.ClusterHost, model.Host = 0, 1, 0
 	defer model.Remove()
 	if err := model.Create(); err != nil {
 		log.Fatal(err)
 	}
+	simulator.Map.AddHandler(able{})
 	model.Service.Listen = &url.URL{Host: "127.0.0.1:0", User: url.UserPassword(os.Args[3], os.Args[4])}
-	model.Service.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
-	server := model.Service.NewServer()
-	defer server.Close()
-	fmt.Println(server.URL.Host)
+	behind := model.Service.NewServer()
+	defer behind.Close()
+	target := &url.URL{Scheme: "http", Host: behind.URL.Host}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		log.Fatal(http.Serve(listener, &front{Handler: httputil.NewSingleHostReverseProxy(target), folder: os.Args[5]}))
+	}()
+	fmt.Println(listener.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
