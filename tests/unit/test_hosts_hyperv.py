@@ -31,12 +31,13 @@ from restorium.vocabulary.errors import (
     InvalidInput,
     RestoriumError,
     TargetExists,
+    TargetFull,
     Unsupported,
     VmNotFound,
 )
 from restorium.vocabulary.restore import Placement
+from tests.support.certificates import Certificate
 from tests.support.disks import MIB, read_all
-from tests.support.labs.hyperv.certificates import write_certificate
 from tests.support.labs.hyperv.lab import PASSWORD, USERNAME, HyperVLab
 from tests.support.labs.hyperv.machines import IDE, RUNNING, SCSI, Drive
 from tests.support.labs.hyperv.winrm import WinRm
@@ -143,9 +144,9 @@ def test_a_certificate_that_is_not_trusted_is_refused_and_nothing_is_sent(
 def test_an_expired_certificate_is_refused_and_nothing_is_sent(
     lab: HyperVLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate, key, _ = write_certificate(tmp_path, expired=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    winrm = WinRm(certificate, key, {USERNAME: PASSWORD}, lab.powershell)
+    certificate = Certificate(tmp_path, expired=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+    winrm = WinRm(certificate, tmp_path / "accounts", {USERNAME: PASSWORD}, lab.powershell)
     try:
         error = _reason(lab, Login(USERNAME, PASSWORD), f"https://127.0.0.1:{winrm.port}")
     finally:
@@ -157,7 +158,7 @@ def test_an_expired_certificate_is_refused_and_nothing_is_sent(
 def test_a_certificate_that_this_machine_trusts_needs_no_thumbprint(
     lab: HyperVLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(lab.certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(lab.certificate.path))
     host = open_host("hyperv", lab.address, Login(USERNAME, PASSWORD))
     host.check()
     host.close()
@@ -444,6 +445,17 @@ def test_the_room_is_the_volume_s(lab: HyperVLab, host: Host) -> None:
     ref = lab.add_vm("web", {KEY: CONTENT})
     lab.windows.free = 12345
     assert _target(host, _describe(host, ref), ref, "copy").free_bytes() == 12345
+
+
+def test_a_volume_that_gets_full_is_the_reason_and_nothing_is_left(lab: HyperVLab, host: Host) -> None:
+    ref = lab.add_vm("web", {KEY: CONTENT})
+    description = _describe(host, ref)
+    target = _target(host, description, ref, "copy")
+    with lab.full_after(5 * MIB), pytest.raises(TargetFull, match="the volume is full"):
+        _write(target, description)
+    target.discard()
+    assert not lab.leftovers()
+    assert lab.contents(ref) == {KEY: CONTENT}
 
 
 def test_a_vm_that_runs_is_not_started_twice(lab: HyperVLab, host: Host) -> None:

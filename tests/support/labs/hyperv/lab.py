@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from restorium.hosts.interface import Login
+from tests.support.certificates import Certificate
 from tests.support.labs.hyperv import cmdlets, making
-from tests.support.labs.hyperv.certificates import write_certificate
 from tests.support.labs.hyperv.machines import RUNNING, SCSI, Drive, Nic, Vm, Windows
 from tests.support.labs.hyperv.powershell import PowerShell
 from tests.support.labs.hyperv.samba import Samba
@@ -35,10 +35,10 @@ class HyperVLab:
         self.windows = Windows(self.volume)
         self.powershell = PowerShell(self.windows)
         self.samba = Samba(self.volume, state, USERNAME, PASSWORD)
-        self.certificate, key, thumbprint = write_certificate(state)
-        self.winrm = WinRm(self.certificate, key, {USERNAME: PASSWORD}, self.powershell)
+        self.certificate = Certificate(state)
+        self.winrm = WinRm(self.certificate, state / "accounts", {USERNAME: PASSWORD}, self.powershell)
         self.address = f"https://127.0.0.1:{self.winrm.port}?smb={self.samba.port}"
-        self.login: Login | None = Login(USERNAME, PASSWORD, thumbprint)
+        self.login: Login | None = Login(USERNAME, PASSWORD, self.certificate.thumbprint)
 
     def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
         vm = Vm(name, 2, rf"C:\VMs\{name}", memory=2 << 30, cpus=2)
@@ -115,6 +115,15 @@ class HyperVLab:
         """Gives what cuts the host off until the block is left."""
         with ExitStack() as stack:
             yield lambda: stack.enter_context(self.cut())
+
+    @contextmanager
+    def full_after(self, length: int) -> Iterator[None]:
+        """Files that get longer find the volume full, until the block is left."""
+        self.samba.restart(length)
+        try:
+            yield
+        finally:
+            self.samba.restart()
 
     def resize(self, ref: str, key: str, size: int) -> None:
         """Grow a disk of a VM that is off."""

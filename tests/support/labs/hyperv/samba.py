@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import getpass
 import os
+import resource
 import signal
 import socket
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from tests.support.waiting import wait_until
@@ -58,13 +60,19 @@ class Samba:
         self._server: subprocess.Popen[bytes] | None = None
         self.start()
 
-    def start(self) -> None:
+    def restart(self, largest: int | None = None) -> None:
+        self.stop()
+        self.start(largest)
+
+    def start(self, largest: int | None = None) -> None:
+        """largest: the bytes that a file may have before the volume is said to be full."""
         self._server = subprocess.Popen(
             ["smbd", "-s", self._settings, "--foreground", "--no-process-group"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=None if largest is None else partial(_limit_files, largest),
         )
         wait_until(self._listens, timeout=30)
 
@@ -78,6 +86,12 @@ class Samba:
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _limit_files(largest: int) -> None:
+    """A longer file is an error then, and no signal."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
 
 def _free_port() -> int:

@@ -21,6 +21,8 @@ import spnego
 from psrpcore import Command, CreatePipelineEvent, PSRPPayload, ServerPipeline, ServerRunspacePool, StreamType
 from psrpcore.types import NETException, PSInvocationState
 
+from tests.support.certificates import Certificate
+
 Shell = Callable[[Sequence[Command]], tuple[list[str], list[str], bool]]
 """Given a pipeline's commands; gives output, errors, and whether the last error ended it."""
 
@@ -40,16 +42,15 @@ _RUNNING = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/CommandState
 class WinRm:
     """Listens until it is closed. received: how many requests came with a body, authenticated or not."""
 
-    def __init__(self, certificate: Path, key: Path, accounts: dict[str, str], shell: Shell) -> None:
+    def __init__(self, certificate: Certificate, users: Path, accounts: dict[str, str], shell: Shell) -> None:
         self.shell = shell
         self.pools: dict[str, ServerRunspacePool] = {}
         self.pipelines: dict[str, ServerPipeline] = {}
         self.lock = threading.Lock()
         self.received = 0
-        self.users = certificate.with_name("accounts")
+        self.users = users
         self.users.write_text("".join(f":{name}:{password}\n" for name, password in accounts.items()))
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate, key)
+        self._context = certificate.serving()
         self.port = 0
         self._server: _Server | None = None
         self.start()
