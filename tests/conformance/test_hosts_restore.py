@@ -21,6 +21,7 @@ from restorium.vocabulary.errors import Conflict, HostError, InvalidInput, Targe
 from tests.support.disks import MIB, copy_bytes, read_all, write_image
 from tests.support.labs.hyperv.lab import HyperVLab as EmulatedHyperV
 from tests.support.labs.hyperv.machines import Nic
+from tests.support.labs.libvirt import LibvirtLab as RealLibvirt
 
 FIRST = random.Random(1).randbytes(MIB)
 SECOND = random.Random(2).randbytes(MIB // 2) + bytes(2 * MIB)
@@ -98,7 +99,31 @@ class HyperVLab:
         self._emulated.remove_vm(ref)
 
 
-LABS = ("image-folder", "qemu", pytest.param("hyperv", marks=pytest.mark.slow))
+class LibvirtLab:
+    """VMs of a libvirt that are off, without network cards, for each card has an address of its own."""
+
+    formats: ClassVar[Mapping[str, str]] = {"vda": "raw", "vdb": "qcow2"}
+
+    def __init__(self, folder: Path) -> None:
+        self._real = RealLibvirt(folder)
+        self.host = open_host(self._real.kind, self._real.address)
+
+    def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        return self._real.add_vm(name, contents, self.formats, nics="")
+
+    def remove_vm(self, ref: str) -> None:
+        self._real.remove_vm(ref)
+
+    def close(self) -> None:
+        self._real.close()
+
+
+LABS = (
+    "image-folder",
+    "qemu",
+    pytest.param("hyperv", marks=pytest.mark.slow),
+    pytest.param("libvirt", marks=pytest.mark.slow),
+)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +138,9 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     made: Lab
     if request.param == "hyperv":
         made = HyperVLab(request.getfixturevalue("emulated"))
+    elif request.param == "libvirt":
+        made = LibvirtLab(tmp_path)
+        request.addfinalizer(made.close)
     else:
         made = {"image-folder": ImageFolderLab, "qemu": QemuLab}[request.param](tmp_path)
     yield made

@@ -44,6 +44,7 @@ _PLACES = {
     "cache": "/var/cache/libvirt",
     "log": "/var/log/libvirt",
 }
+_NIC = "<interface type='user'><mac address='52:54:00:12:34:56'/><model type='virtio'/></interface>"
 
 
 class LibvirtLab:
@@ -60,27 +61,30 @@ class LibvirtLab:
         self.folder.chmod(0o755)
         self.virsh("pool-define-as", "default", "dir", "--target", str(self.folder))
 
-    def add_vm(self, name: str, contents: Mapping[str, bytes], disk_format: str = "qcow2") -> str:
+    def add_vm(
+        self,
+        name: str,
+        contents: Mapping[str, bytes],
+        formats: Mapping[str, str] | None = None,
+        nics: str = _NIC,
+    ) -> str:
         disks = ""
         for key, content in contents.items():
-            image = self.folder / f"{name}-{key}.{disk_format}"
+            image_format = (formats or {}).get(key, "qcow2")
+            image = self.folder / f"{name}-{key}.{image_format}"
             plain = self.folder / "plain.raw"
             plain.write_bytes(content)
-            qemu_img("convert", "-f", "raw", "-O", disk_format, plain, image)
+            qemu_img("convert", "-f", "raw", "-O", image_format, plain, image)
             plain.unlink()
-            disks += (
-                f"<disk type='file' device='disk'><driver name='qemu' type='{disk_format}'/>"
-                f"<source file='{image}'/><target dev='{key}' bus='virtio'/></disk>"
-            )
-        return self.define(name, disks)
+            disks += disk(key, image_format, image)
+        return self.define(name, disks + nics)
 
     def define(self, name: str, devices: str) -> str:
         xml = self.folder / "domain.xml"
         xml.write_text(
             f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>"
             "<os><type arch='x86_64' machine='pc'>hvm</type></os><devices>"
-            f"{devices}<interface type='user'><mac address='52:54:00:12:34:56'/><model type='virtio'/></interface>"
-            "</devices></domain>"
+            f"{devices}</devices></domain>"
         )
         self.virsh("define", str(xml))
         xml.unlink()
@@ -188,6 +192,13 @@ class LibvirtLab:
         domain = etree.fromstring(self.virsh("dumpxml", ref).encode())
         [disk] = domain.xpath(f"devices/disk[target/@dev='{key}']")
         return f"/machine/peripheral/{disk.find('alias').get('name')}/virtio-backend"
+
+
+def disk(key: str, image_format: str, image: Path) -> str:
+    return (
+        f"<disk type='file' device='disk'><driver name='qemu' type='{image_format}'/>"
+        f"<source file='{image}'/><target dev='{key}' bus='virtio'/></disk>"
+    )
 
 
 def bitmaps(file: Path, image_format: str) -> list[str]:

@@ -63,7 +63,7 @@ class Libvirt:
                 DiskInfo(disk.target, reader.size, disk.format)
                 for disk, reader in zip(domain.disks, readers, strict=True)
             ]
-            settings = kept_settings(domain.xml)
+            settings = kept_settings(domain.xml, [path for _, path in domain.images()])
             description = VmDescription(domain.name, tuple(infos), settings, KIND, domain.hardware)
             yield OpenVm(description, readers, tracked)
 

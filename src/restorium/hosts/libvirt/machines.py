@@ -61,11 +61,21 @@ def machine_of(description: VmDescription, *, name: str, uuid: UUID, beside: boo
     return made
 
 
-def kept_settings(xml: str) -> dict[str, Any]:
-    """What a restore point keeps of a VM of this kind."""
+def kept_settings(xml: str, images: Sequence[Path]) -> dict[str, Any]:
+    """What a restore point keeps of a VM of this kind: its definition without what a restored one has of its own.
+
+    folder: where its first disk is.
+    """
     domain = parse(xml)
     remove_mark(domain)
-    return {"xml": etree.tostring(domain, encoding="unicode")}
+    for element in [*domain.findall("name"), *domain.findall("uuid")]:
+        domain.remove(element)
+    own = {str(image) for image in images}
+    for disk in domain.iterfind("devices/disk"):
+        source = disk.find("source")
+        if source is not None and source.get("file", "") in own:
+            disk.remove(source)
+    return {"xml": etree.tostring(domain, encoding="unicode"), "folder": str(images[0].parent)}
 
 
 def as_text(domain: etree._Element) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from restorium.hosts.image_folder.names import new_places
 from restorium.hosts.interface import DiskInfo, VmDescription
-from restorium.hosts.libvirt.domains import Domain, attribute, parse, read_domain
+from restorium.hosts.libvirt.domains import Domain, parse, read_domain
 from restorium.hosts.libvirt.machines import KIND
 from restorium.hosts.libvirt.virsh import Virsh
 from restorium.vocabulary.errors import HostError, VmNotFound
@@ -86,11 +86,9 @@ class Places:
 
     def _usual_folder(self, description: VmDescription) -> Path:
         """Where the VM's first disk was, else libvirt's usual pool, else any pool of files."""
-        if description.kind == KIND and isinstance(xml := description.settings.get("xml"), str):
-            for disk in parse(xml).iterfind("devices/disk[@device='disk']"):
-                file = attribute(disk, "source", "file")
-                if file is not None and file.startswith("/") and Path(file).parent.is_dir():
-                    return Path(file).parent
+        had = description.settings.get("folder") if description.kind == KIND else None
+        if isinstance(had, str) and had.startswith("/") and Path(had).is_dir():
+            return Path(had)
         folders = pool_folders(self._virsh)
         if not folders:
             raise HostError(
