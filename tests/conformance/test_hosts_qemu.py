@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from restorium.hosts import open_host
+from restorium.hosts import open_host, room
 from restorium.hosts.interface import Chain, Extent, Host, OpenVm
-from restorium.hosts.qemu import daemon, room
+from restorium.hosts.qemu import daemon
 from restorium.vocabulary.errors import HostError
 from tests.support.disks import MIB, qemu_img, read_all
 from tests.support.labs.qemu import QemuLab
@@ -249,7 +249,7 @@ def _blocks_written(lab: QemuLab, ref: str) -> int:
 
 _DYING = """
 import os, signal, sys
-from restorium.hosts import open_host
+from restorium.hosts import open_host, room
 from restorium.hosts.interface import Chain
 with open_host("qemu", sys.argv[1]).open_vm(sys.argv[2], Chain("nightly", {})) as opened:
     opened.readers[0].read_into(0, memoryview(bytearray(65536)))

@@ -11,10 +11,11 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -44,6 +45,7 @@ _PLACES = {
     "cache": "/var/cache/libvirt",
     "log": "/var/log/libvirt",
 }
+_WITH_ALL = ("--checkpoints-metadata", "--snapshots-metadata", "--managed-save", "--nvram")
 _NIC = "<interface type='user'><mac address='52:54:00:12:34:56'/><model type='virtio'/></interface>"
 
 
@@ -97,7 +99,7 @@ class LibvirtLab:
         files = self.files(ref).values()
         if self.runs(ref):
             self.virsh("destroy", ref)
-        self.virsh("undefine", ref, "--checkpoints-metadata", "--managed-save", "--nvram")
+        self.virsh("undefine", ref, *_WITH_ALL)
         for file, _ in files:
             file.unlink()
 
@@ -137,6 +139,15 @@ class LibvirtLab:
             left += [f"{ref} has a job"] if self.has_job(ref) else []
         return left
 
+    def kill(self, ref: str) -> None:
+        """End the VM's QEMU without a word; libvirt has noticed when this returns."""
+        for process in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                words = process.read_bytes().split(b"\0")
+                if b"-uuid" in words and ref.encode() in words:
+                    os.kill(int(process.parent.name), signal.SIGKILL)
+        wait_until(lambda: not self.runs(ref))
+
     def has_job(self, ref: str) -> bool:
         return self._run("backup-dumpxml", ref).returncode == 0
 
@@ -158,7 +169,7 @@ class LibvirtLab:
         for ref in self.virsh("list", "--uuid").split():
             self.virsh("destroy", ref)
         for ref in self.virsh("list", "--all", "--uuid").split():
-            self.virsh("undefine", ref, "--checkpoints-metadata", "--managed-save", "--nvram")
+            self.virsh("undefine", ref, *_WITH_ALL)
         self.virsh("pool-undefine", "default")
         shutil.rmtree(self.folder)
 
@@ -194,10 +205,12 @@ class LibvirtLab:
         return f"/machine/peripheral/{disk.find('alias').get('name')}/virtio-backend"
 
 
-def disk(key: str, image_format: str, image: Path) -> str:
+def disk(key: str, image_format: str, image: Path, order: int | None = None) -> str:
+    """order: among those that the BIOS sees; where no disk has one, it sees the first alone."""
+    boot = "" if order is None else f"<boot order='{order}'/>"
     return (
         f"<disk type='file' device='disk'><driver name='qemu' type='{image_format}'/>"
-        f"<source file='{image}'/><target dev='{key}' bus='virtio'/></disk>"
+        f"<source file='{image}'/><target dev='{key}' bus='virtio'/>{boot}</disk>"
     )
 
 

@@ -12,8 +12,11 @@ from uuid import UUID, uuid4
 from xml.sax.saxutils import quoteattr
 
 from restorium.hosts.interface import Chain
-from restorium.hosts.libvirt.domains import Disk
+from restorium.hosts.libvirt.domains import Disk, Domain
 from restorium.hosts.libvirt.virsh import Virsh
+
+RAW = "its format keeps no record of changes"
+SNAPSHOTS = "its VM has internal snapshots, to which QEMU does not go back while changes are recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,24 @@ def since(chain: Chain | None) -> dict[str, Token]:
 def not_needed(chain: Chain, names: Collection[str]) -> list[str]:
     """Those of the chain that its last kept backup does not name."""
     kept = {token.checkpoint for token in since(chain).values()}
-    return [name for name in names if name.startswith(prefix(chain)) and name not in kept]
+    return [name for name in _of_chain(chain, names) if name not in kept]
+
+
+def forget_old(virsh: Virsh, domain: Domain, chain: Chain) -> bool:
+    """Remove those of the chain that nothing needs; gives whether the VM can have a new one."""
+    has_snapshots = bool(virsh.lines("snapshot-list", str(domain.uuid), "--internal", "--name"))
+    names = listed(virsh, domain.uuid)
+    for name in _of_chain(chain, names) if has_snapshots else not_needed(chain, names):
+        forget(virsh, domain.uuid, name)
+    return not has_snapshots and any(can_track(disk) for disk in domain.disks)
 
 
 def listed(virsh: Virsh, domain: UUID) -> list[str]:
     return virsh.lines("checkpoint-list", str(domain), "--name")
+
+
+def _of_chain(chain: Chain, names: Collection[str]) -> list[str]:
+    return [name for name in names if name.startswith(prefix(chain))]
 
 
 def forget(virsh: Virsh, domain: UUID, name: str) -> None:

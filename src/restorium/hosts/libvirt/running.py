@@ -18,6 +18,7 @@ from restorium.hosts.libvirt.checkpoints import Token
 from restorium.hosts.libvirt.domains import Disk, Domain, attribute, parse
 from restorium.hosts.libvirt.virsh import Virsh
 from restorium.hosts.libvirt.workplace import Workplace, is_abandoned, is_ours
+from restorium.hosts.room import guarded
 from restorium.nbd import NbdReader, UnixEndpoint
 from restorium.vocabulary.errors import HostError
 
@@ -33,14 +34,14 @@ def opened_running(virsh: Virsh, domain: Domain, chain: Chain | None) -> Iterato
     """Readers of the disks as they are now, and what changed in them. Raises HostError, Unsupported."""
     images = domain.images()
     end_leftovers(virsh, domain)
-    if chain is not None:
-        for name in checkpoints.not_needed(chain, checkpoints.listed(virsh, domain.uuid)):
-            checkpoints.forget(virsh, domain.uuid, name)
+    keeps = chain is not None and checkpoints.forget_old(virsh, domain, chain)
     with ExitStack() as stack:
         workplace = Workplace(domain.user)
         stack.callback(workplace.close)
         job = _Job(virsh, domain, images, workplace.path / "nbd")
-        made = job.begin(chain)
+        for folder in {path.parent for _, path in images}:
+            stack.enter_context(guarded(folder, domain.name, job.end))
+        made = job.begin(chain, keeps)
         try:
             with ExitStack() as open_readers:
                 readers = [open_readers.enter_context(job.reader(disk)) for disk in domain.disks]
@@ -82,9 +83,10 @@ class _Job:
         self._since: dict[str, Token] = {}
         self._why: str | None = None
 
-    def begin(self, chain: Chain | None) -> str | None:
+    def begin(self, chain: Chain | None, keeps: bool) -> str | None:
         """Gives the checkpoint made with it, if one is. What is refused with bitmaps is tried without."""
-        if chain is None or not any(checkpoints.can_track(disk) for disk in self._domain.disks):
+        if chain is None or not keeps:
+            self._why = checkpoints.SNAPSHOTS
             self._start(None)
             return None
         name = checkpoints.new_name(chain)
@@ -116,7 +118,7 @@ class _Job:
             token = None if made is None or not checkpoints.can_track(disk) else str(Token(made, reader.size))
             changed = why = None
             if before is not None and disk.target not in self._since:
-                why = self._why or "its format keeps no changes"
+                why = self._why if checkpoints.can_track(disk) else checkpoints.RAW
             elif before is not None and before.size != reader.size:
                 why = f"it had {before.size} bytes at the last backup and has {reader.size} now"
             elif before is not None:

@@ -41,18 +41,17 @@ def opened_shut_off(
     for _, path in images:
         if not path.exists():
             raise DiskMissing(f"{path}, a disk of {domain.name!r}, does not exist")
-    if chain is not None:
-        _forget_old(virsh, domain, chain)
-    made = None if chain is None else _new_checkpoint(virsh, domain, chain)
+    keeps = chain is not None and checkpoints.forget_old(virsh, domain, chain)
+    made = None if chain is None else _new_checkpoint(virsh, domain, chain, keeps)
     with ExitStack() as stack:
         for _, path in images:
-            stack.callback(HeldStill(path).close)
+            stack.callback(_held_still(domain, path).close)
         workplace = Workplace()
         stack.callback(workplace.close)
         readers, tracked = [], {}
         for disk, path in images:
             before = checkpoints.since(chain).get(disk.target)
-            lost = None if before is None else _lost(disk, path, before)
+            lost = None if before is None else _lost(disk, path, before, keeps)
             bitmap = None if before is None or lost is not None else before.checkpoint
             reader = stack.enter_context(_served(stack, disk, path, workplace.path / disk.target, bitmap))
             readers.append(reader)
@@ -66,19 +65,13 @@ def opened_shut_off(
         yield readers, {} if chain is None else tracked
 
 
-def _forget_old(virsh: Virsh, domain: Domain, chain: Chain) -> None:
-    for name in checkpoints.not_needed(chain, checkpoints.listed(virsh, domain.uuid)):
-        virsh.works("checkpoint-delete", str(domain.uuid), name, "--metadata")
-    for disk, path in domain.images():
-        if checkpoints.can_track(disk):
-            for name in checkpoints.not_needed(chain, _bitmaps(path)):
-                _qemu_img("bitmap", "--remove", str(path), name)
-
-
-def _new_checkpoint(virsh: Virsh, domain: Domain, chain: Chain) -> str | None:
-    """None where no disk can have one."""
+def _new_checkpoint(virsh: Virsh, domain: Domain, chain: Chain, keeps: bool) -> str | None:
+    """In place of bitmaps that nothing needs. keeps: whether the VM can have one."""
     disks = [(disk, path) for disk, path in domain.images() if checkpoints.can_track(disk)]
-    if not disks:
+    for _, path in disks:
+        for name in checkpoints.not_needed(chain if keeps else Chain(chain.id, {}), list(_bitmaps(path))):
+            _qemu_img("bitmap", "--remove", str(path), name)
+    if not keeps:
         return None
     name = checkpoints.new_name(chain)
     try:
@@ -97,15 +90,27 @@ def _new_checkpoint(virsh: Virsh, domain: Domain, chain: Chain) -> str | None:
     return name
 
 
+def _held_still(domain: Domain, path: Path) -> HeldStill:
+    try:
+        return HeldStill(path)
+    except HostError as error:
+        raise HostError(
+            f"{path}, a disk of {domain.name!r}, is in use",
+            hint="The VM was started just now, or another program has the image open. Run the backup again.",
+        ) from error
+
+
 def _without_declaration(xml: str) -> str:
     return xml.partition("?>")[2] if xml.startswith("<?xml") else xml
 
 
-def _lost(disk: Disk, path: Path, before: Token) -> str | None:
+def _lost(disk: Disk, path: Path, before: Token, keeps: bool) -> str | None:
     """Why the bitmap says nothing; None if it does."""
     if not checkpoints.can_track(disk):
-        return "its format keeps no changes"
+        return checkpoints.RAW
     flags = _bitmaps(path).get(before.checkpoint)
+    if not keeps:
+        return checkpoints.SNAPSHOTS
     if flags is None:
         return "its record of changes since the last backup is gone"
     if "in-use" in flags or "auto" not in flags:

@@ -23,8 +23,8 @@ from restorium.hosts.interface import Chain
 from restorium.hosts.qemu.bitmaps import FROZEN, Action, Tracking, remove_stale, track
 from restorium.hosts.qemu.nodes import attached
 from restorium.hosts.qemu.qmp import NotRunning, Qmp, Refused
-from restorium.hosts.qemu.room import guarded
 from restorium.hosts.qemu.serving import EXPORT, Held, Place, export, listening, reading
+from restorium.hosts.room import guarded
 from restorium.vocabulary.errors import HostError
 
 Connect = Callable[[], Qmp]

@@ -1,0 +1,528 @@
+"""What is libvirt's own: a real libvirtd with real QEMU under TCG, held against what they and QEMU's tools say."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from restorium.disks.interface import Extent
+from restorium.hosts import open_host, room
+from restorium.hosts.interface import Chain, Host, Login, OpenVm, RestoreTarget, VmDescription
+from restorium.hosts.libvirt.virsh import Virsh
+from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists, Unsupported, VmNotFound
+from restorium.vocabulary.restore import Placement
+from tests.support.disks import MIB, qemu_img, read_all
+from tests.support.labs.libvirt import LibvirtLab, bitmaps, disk
+from tests.support.waiting import wait_until
+from tests.support.writers import FIRST, RING, SECTOR, numbers, writing_sector
+
+pytestmark = pytest.mark.slow
+
+_CONTENTS = {"vda": b"a" * MIB + bytes(7 * MIB), "vdb": bytes(2 * MIB)}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[LibvirtLab]:
+    made = LibvirtLab(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def host(lab: LibvirtLab) -> Host:
+    return open_host("libvirt", lab.address)
+
+
+@pytest.fixture
+def vm(lab: LibvirtLab) -> str:
+    return lab.add_vm("web", _CONTENTS)
+
+
+def _tokens(opened: OpenVm) -> dict[str, str]:
+    return {key: each.token for key, each in opened.tracked.items() if each.token is not None}
+
+
+def _backed_up(
+    host: Host, ref: str, chain: str = "nightly", since: dict[str, str] | None = None
+) -> dict[str, str]:
+    """One backup; gives its tokens."""
+    with host.open_vm(ref, Chain(chain, since or {})) as opened:
+        return _tokens(opened)
+
+
+def _changed(
+    host: Host, ref: str, since: dict[str, str], chain: str = "nightly"
+) -> tuple[dict[str, list[Extent] | None], dict[str, str | None]]:
+    """What changed by disk, and why it is not known."""
+    with host.open_vm(ref, Chain(chain, since)) as opened:
+        changed = {
+            key: None if each.changed is None else list(each.changed) for key, each in opened.tracked.items()
+        }
+        return changed, {key: each.why for key, each in opened.tracked.items()}
+
+
+def _at(offset: int) -> list[Extent]:
+    """The piece of a bitmap that one write is in."""
+    return [Extent(offset // 65536 * 65536, 65536, hole=False)]
+
+
+def _described(host: Host, ref: str) -> VmDescription:
+    with host.open_vm(ref) as opened:
+        return opened.description
+
+
+def _written(host: Host, ref: str, new_name: str | None, byte: bytes = b"r") -> RestoreTarget:
+    """A restore that is yet to be finalised."""
+    target = host.restore_target(_described(host, ref), attempt="a1", original_ref=ref, new_name=new_name)
+    for each in _described(host, ref).disks:
+        with target.create_disk(each, [Extent(0, each.size, hole=False)]) as writer:
+            writer.write(0, byte * each.size)
+            writer.flush()
+    return target
+
+
+def _restored(byte: bytes = b"r") -> dict[str, bytes]:
+    return {key: byte * len(content) for key, content in _CONTENTS.items()}
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "off"])
+def test_chains_of_one_vm_do_not_disturb_each_other(lab: LibvirtLab, host: Host, vm: str, runs: bool) -> None:
+    if runs:
+        lab.start(vm)
+    nightly, weekly = _backed_up(host, vm), _backed_up(host, vm, "weekly")
+    lab.write(vm, "vda", 3 * MIB, b"x" * 4096)
+    assert _changed(host, vm, nightly)[0] == {"vda": _at(3 * MIB), "vdb": []}
+    nightly = _backed_up(host, vm, since=nightly)
+    lab.write(vm, "vda", 5 * MIB, b"x" * 4096)
+    assert _changed(host, vm, nightly)[0]["vda"] == _at(5 * MIB)
+    assert _changed(host, vm, weekly, "weekly")[0]["vda"] == _at(3 * MIB) + _at(5 * MIB)
+
+
+def test_changes_are_known_over_a_start_and_a_shutdown(lab: LibvirtLab, host: Host, vm: str) -> None:
+    since = _backed_up(host, vm)
+    lab.write(vm, "vda", 2 * MIB, b"x")
+    lab.start(vm)
+    lab.write(vm, "vda", 4 * MIB, b"x")
+    assert _changed(host, vm, since)[0] == {"vda": _at(2 * MIB) + _at(4 * MIB), "vdb": []}
+    since = _backed_up(host, vm, since=since)
+    lab.write(vm, "vdb", MIB, b"x")
+    lab.virsh("destroy", vm, "--graceful")
+    assert _changed(host, vm, since)[0] == {"vda": [], "vdb": _at(MIB)}
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "off"])
+def test_a_chain_leaves_two_checkpoints_at_most(lab: LibvirtLab, host: Host, vm: str, runs: bool) -> None:
+    if runs:
+        lab.start(vm)
+    since = _backed_up(host, vm)
+    for _ in range(3):
+        since = _backed_up(host, vm, since=since)
+    names = lab.virsh("checkpoint-list", vm, "--name").split()
+    assert len(names) == 2
+    if not runs:
+        assert all(sorted(bitmaps(*each)) == sorted(names) for each in lab.files(vm).values())
+
+
+def test_a_backup_that_fails_leaves_no_checkpoint(lab: LibvirtLab, host: Host, vm: str) -> None:
+    lab.start(vm)
+    with pytest.raises(RuntimeError), host.open_vm(vm, Chain("nightly", {})):
+        raise RuntimeError
+    assert not lab.virsh("checkpoint-list", vm, "--name").split()
+    assert not lab.leftovers()
+
+
+def test_a_checkpoint_that_is_gone_is_told_and_the_disks_are_read_whole(
+    lab: LibvirtLab, host: Host, vm: str
+) -> None:
+    lab.start(vm)
+    since = _backed_up(host, vm)
+    for name in lab.virsh("checkpoint-list", vm, "--name").split():
+        lab.virsh("checkpoint-delete", vm, name)
+    changed, why = _changed(host, vm, since)
+    assert changed == {"vda": None, "vdb": None}
+    assert "Checkpoint" in str(why["vda"])
+    since = _backed_up(host, vm)
+    assert set(since) == {"vda", "vdb"}, "it is tracked again"
+
+
+@pytest.mark.parametrize(("backed_up", "reason"), [("off", "not closed"), ("running", "is gone")])
+def test_after_qemu_was_killed_the_disks_are_read_whole_and_then_tracked_again(
+    lab: LibvirtLab, host: Host, vm: str, backed_up: str, reason: str
+) -> None:
+    if backed_up == "running":
+        lab.start(vm)
+    since = _backed_up(host, vm)
+    if backed_up == "off":
+        lab.start(vm)
+    lab.kill(vm)
+    changed, why = _changed(host, vm, since)
+    assert changed == {"vda": None, "vdb": None}
+    assert reason in str(why["vda"])
+    since = _backed_up(host, vm, since=since)
+    lab.write(vm, "vda", MIB, b"x")
+    assert _changed(host, vm, since)[0] == {"vda": _at(MIB), "vdb": []}
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "off"])
+def test_a_disk_that_grew_is_read_whole(lab: LibvirtLab, host: Host, vm: str, runs: bool) -> None:
+    if runs:
+        lab.start(vm)
+    since = _backed_up(host, vm)
+    if runs:
+        lab.virsh("blockresize", vm, "vda", "9M")
+    else:
+        qemu_img("resize", lab.files(vm)["vda"][0], "9M")
+    with host.open_vm(vm, Chain("nightly", since)) as opened:
+        assert opened.tracked["vda"].changed is None
+        assert str(8 * MIB) in str(opened.tracked["vda"].why)
+        assert opened.tracked["vdb"].changed == []
+        assert [each.size for each in opened.description.disks] == [9 * MIB, 2 * MIB]
+        assert read_all(opened.readers[0]) == _CONTENTS["vda"] + bytes(MIB)
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "off"])
+def test_a_raw_disk_beside_one_that_is_tracked_is_read_whole(lab: LibvirtLab, host: Host, runs: bool) -> None:
+    ref = lab.add_vm("mixed", _CONTENTS, {"vdb": "raw"})
+    if runs:
+        lab.start(ref)
+    since = _backed_up(host, ref)
+    assert set(since) == {"vda"}
+    with host.open_vm(ref, Chain("nightly", since)) as opened:
+        assert (opened.tracked["vda"].changed, opened.tracked["vdb"].changed) == ([], None)
+        assert opened.tracked["vdb"].why is None, "nothing was lost"
+        assert [read_all(reader) for reader in opened.readers] == list(_CONTENTS.values())
+
+
+def test_a_vm_with_internal_snapshots_is_read_whole_and_can_go_back_to_them(
+    lab: LibvirtLab, host: Host, vm: str
+) -> None:
+    lab.start(vm)
+    since = _backed_up(host, vm)
+    lab.virsh("snapshot-create-as", vm, "before")
+    changed, why = _changed(host, vm, since)
+    assert changed == {"vda": None, "vdb": None}
+    assert "internal snapshots" in str(why["vda"])
+    lab.write(vm, "vda", MIB, b"y")
+    lab.virsh("snapshot-revert", vm, "before", "--force")
+    assert lab.contents(vm) == _CONTENTS
+
+
+def test_a_paused_vm_is_backed_up_and_stays_paused(lab: LibvirtLab, host: Host, vm: str) -> None:
+    lab.virsh("start", vm, "--paused")
+    with host.open_vm(vm) as opened:
+        assert read_all(opened.readers[0]) == _CONTENTS["vda"]
+    assert not lab.has_job(vm)
+    assert lab.virsh("domstate", vm).strip() == "paused"
+
+
+def test_a_point_of_a_guest_that_writes_is_one_moment_of_both_disks(lab: LibvirtLab, host: Host) -> None:
+    size = (FIRST + RING) * SECTOR
+    lab.add_vm("plain", {"vda": writing_sector() + bytes(size - SECTOR), "vdb": bytes(size)})
+    images = [lab.folder / f"plain-{key}.qcow2" for key in ("vda", "vdb")]
+    seen_by_bios = zip(("vda", "vdb"), images, (1, 2), strict=True)
+    ref = lab.define("busy", "".join(disk(key, "qcow2", image, order) for key, image, order in seen_by_bios))
+    lab.start(ref)
+    wait_until(lambda: _writes(lab, ref), timeout=60)
+    seen = 0
+    for _ in range(3):
+        with host.open_vm(ref) as opened:
+            began = _writes(lab, ref)
+            wait_until(lambda began=began: _writes(lab, ref) > began + 200, timeout=60)  # type: ignore[misc]
+            first, second = (numbers(read_all(reader)) for reader in opened.readers)
+        last, other = max(first), max(second)
+        assert last > seen, "the guest went on"
+        assert other in (last, last - 1), "both disks are of one moment"
+        for found, end in ((first, last), (second, other)):
+            for number in range(max(1, end - RING + 1), end + 1):
+                assert found[number % RING] == number, "nothing from later, nothing missing"
+        seen = last
+    assert lab.runs(ref)
+    assert not lab.leftovers()
+
+
+def _writes(lab: LibvirtLab, ref: str) -> int:
+    told = [line.split() for line in lab.virsh("domblkstat", ref, "vda").splitlines()]
+    return next(int(words[-1]) for words in told if "wr_req" in words)
+
+
+_DYING = """
+import os, signal, sys
+from restorium.hosts import open_host
+from restorium.hosts.interface import Chain
+with open_host("libvirt", sys.argv[1]).open_vm(sys.argv[2], Chain("nightly", {})) as opened:
+    opened.readers[0].read_into(0, memoryview(bytearray(65536)))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "off"])
+def test_what_a_crash_leaves_is_removed_by_the_next_backup(
+    lab: LibvirtLab, host: Host, vm: str, runs: bool
+) -> None:
+    if runs:
+        lab.start(vm)
+    since = _backed_up(host, vm)
+    died = subprocess.run(
+        [sys.executable, "-c", _DYING, lab.address, vm], capture_output=True, timeout=60, check=False
+    )
+    assert died.returncode == -9, died.stderr
+    left = set(Path(tempfile.gettempdir()).glob("restorium-libvirt-*"))
+    assert left, "this test sees what is left"
+    assert lab.has_job(vm) == runs
+    lab.write(vm, "vda", MIB, b"x" * 512)
+    with host.open_vm(vm, Chain("nightly", since)) as opened:
+        assert read_all(opened.readers[0])[MIB : MIB + 512] == b"x" * 512
+    assert not lab.leftovers()
+    assert not [folder for folder in left if folder.exists() and not (folder / "owner").exists()]
+    assert lab.runs(vm) == runs
+
+
+def test_a_vm_is_read_by_one_at_a_time(lab: LibvirtLab, host: Host, vm: str) -> None:
+    lab.start(vm)
+    with host.open_vm(vm, Chain("nightly", {})) as opened:
+        with pytest.raises(HostError, match="another backup"), host.open_vm(vm, Chain("weekly", {})):
+            pass
+        assert read_all(opened.readers[0]) == _CONTENTS["vda"]
+
+
+def test_a_backup_job_of_another_program_is_left_alone(lab: LibvirtLab, host: Host, vm: str) -> None:
+    lab.start(vm)
+    document = lab.folder / "job.xml"
+    document.write_text(
+        "<domainbackup mode='pull'><server transport='tcp' name='127.0.0.1' port='0'/></domainbackup>"
+    )
+    socket = f"{lab.folder}/other.sock"
+    document.write_text(
+        f"<domainbackup mode='pull'><server transport='unix' socket='{socket}'/></domainbackup>"
+    )
+    lab.folder.chmod(0o777)
+    lab.virsh("backup-begin", vm, str(document))
+    with pytest.raises(HostError, match="another backup"), host.open_vm(vm):
+        pass
+    assert lab.has_job(vm)
+    lab.virsh("domjobabort", vm)
+    wait_until(lambda: not lab.has_job(vm))
+
+
+def test_a_vm_that_is_off_cannot_start_while_it_is_read(lab: LibvirtLab, host: Host, vm: str) -> None:
+    with host.open_vm(vm), pytest.raises(AssertionError, match="lock"):
+        lab.start(vm)
+    lab.start(vm)
+
+
+def test_a_vm_whose_qemu_ends_meanwhile_is_an_error_and_leaves_nothing(
+    lab: LibvirtLab, host: Host, vm: str
+) -> None:
+    lab.start(vm)
+    with pytest.raises(HostError, match="NBD"), host.open_vm(vm, Chain("nightly", {})) as opened:
+        lab.kill(vm)
+        read_all(opened.readers[0])
+    assert not lab.leftovers()
+    with host.open_vm(vm) as again:
+        assert read_all(again.readers[0]) == _CONTENTS["vda"]
+
+
+def test_a_vm_goes_on_unharmed_when_no_room_is_left_for_what_it_overwrites(
+    lab: LibvirtLab, host: Host, vm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.start(vm)
+    with pytest.raises(HostError, match="MiB are free"), host.open_vm(vm, Chain("nightly", {})) as opened:
+        monkeypatch.setattr(room, "RESERVE", 1 << 60)
+        wait_until(lambda: not lab.has_job(vm))
+        read_all(opened.readers[0])
+    assert lab.runs(vm)
+    with pytest.raises(HostError, match="MiB are free"), host.open_vm(vm):
+        pass
+    assert not lab.leftovers()
+
+
+_UNREADABLE = {
+    "passed through": "<disk type='block' device='lun'><driver name='qemu' type='raw'/>"
+    "<source dev='/dev/null'/><target dev='sdb' bus='scsi'/></disk>",
+    "'block'": "<disk type='block' device='disk'><driver name='qemu' type='raw'/>"
+    "<source dev='/dev/null'/><target dev='sdb' bus='scsi'/></disk>",
+    "'network'": "<disk type='network' device='disk'><driver name='qemu' type='raw'/>"
+    "<source protocol='nbd' name='x'><host name='127.0.0.1' port='1'/></source>"
+    "<target dev='sdb' bus='scsi'/></disk>",
+}
+
+
+@pytest.mark.parametrize("words", _UNREADABLE)
+def test_a_vm_with_a_disk_that_cannot_be_read_is_listed_and_refused_by_its_name(
+    lab: LibvirtLab, host: Host, words: str
+) -> None:
+    image = lab.folder / "fine.qcow2"
+    qemu_img("create", "-q", "-f", "qcow2", image, "1M")
+    ref = lab.define("odd", disk("vda", "qcow2", image) + _UNREADABLE[words])
+    [listed] = host.inventory()
+    assert [each.key for each in listed.disks] == ["vda"]
+    with pytest.raises(Unsupported, match=f"'sdb' of 'odd'.*{words}"), host.open_vm(ref):
+        pass
+
+
+def test_a_disk_whose_image_is_gone_is_named(lab: LibvirtLab, host: Host, vm: str) -> None:
+    file = lab.files(vm)["vdb"][0]
+    file.rename(file.with_suffix(".away"))
+    with pytest.raises(HostError, match=file.name), host.open_vm(vm, Chain("nightly", {})):
+        pass
+    file.with_suffix(".away").rename(file)
+
+
+@pytest.mark.parametrize(
+    "address", ["qemu+ssh://root@elsewhere/system", "test:///default", "", "qemu:///x", "-h"]
+)
+def test_an_address_that_is_no_libvirt_of_this_machine_is_refused(address: str) -> None:
+    with pytest.raises(InvalidInput, match="no libvirt of this machine") as refused:
+        open_host("libvirt", address)
+    assert "qemu:///system" in refused.value.hint
+
+
+def test_a_logon_is_refused(lab: LibvirtLab) -> None:
+    with pytest.raises(InvalidInput):
+        open_host("libvirt", lab.address, Login("root", "secret"))
+
+
+def test_a_libvirt_that_cannot_be_reached_is_told_with_its_socket() -> None:
+    host = open_host("libvirt", "qemu+unix:///system?socket=/nonexistent/libvirt-sock")
+    with pytest.raises(HostError, match=r"cannot be reached.*/nonexistent/libvirt-sock"):
+        host.check()
+
+
+def test_without_virsh_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(Unsupported) as refused:
+        Virsh("qemu:///system").run("list")
+    assert "libvirt-clients" in refused.value.hint
+
+
+def test_placements_are_refused(lab: LibvirtLab, host: Host, vm: str) -> None:
+    with pytest.raises(Unsupported):
+        host.restore_target(
+            _described(host, vm),
+            attempt="a1",
+            original_ref=vm,
+            new_name="b",
+            placement=Placement(storage="x"),
+        )
+
+
+def test_a_restore_over_a_running_vm_takes_its_power_only_when_it_is_finalised(
+    lab: LibvirtLab, host: Host, vm: str
+) -> None:
+    lab.start(vm)
+    files = lab.files(vm)
+    _backed_up(host, vm)
+    target = _written(host, vm, None)
+    assert lab.runs(vm)
+    assert target.finalise() == vm
+    assert not lab.runs(vm)
+    assert (lab.contents(vm), lab.files(vm)) == (_restored(), files)
+    assert not lab.leftovers()
+    assert not lab.virsh("checkpoint-list", vm, "--name").split()
+    host.power_on(vm)
+    assert lab.runs(vm)
+
+
+def test_memory_that_was_saved_is_not_resumed_on_restored_disks(lab: LibvirtLab, host: Host, vm: str) -> None:
+    lab.start(vm)
+    lab.virsh("managedsave", vm)
+    _written(host, vm, None).finalise()
+    assert "Managed save: no" in " ".join(lab.virsh("dominfo", vm).split())
+
+
+@pytest.mark.parametrize("then", ["finalise", "discard"])
+def test_a_restore_over_the_original_that_is_cut_short_goes_on_or_back(
+    lab: LibvirtLab, host: Host, vm: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = _written(host, vm, None)
+    ran = Virsh.run
+
+    def failing(virsh: Virsh, command: str, *arguments: str) -> str:
+        if command == "define":
+            raise HostError("cut short")
+        return ran(virsh, command, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Virsh, "run", failing)
+        with pytest.raises(HostError, match="cut short"):
+            target.finalise()
+    again = host.restore_target(_described(host, vm), attempt="a1", original_ref=vm, new_name=None)
+    assert again.finalised() is None
+    if then == "finalise":
+        assert again.finalise() == vm
+        assert lab.contents(vm) == _restored()
+    else:
+        again.discard()
+        assert lab.contents(vm) == _CONTENTS
+    assert not lab.leftovers()
+
+
+def test_a_restore_that_is_discarded_leaves_the_vm_running(lab: LibvirtLab, host: Host, vm: str) -> None:
+    lab.start(vm)
+    target = _written(host, vm, None)
+    lab.files(vm)
+    next(lab.folder.glob(".restorium-a1.1.*")).unlink()
+    with pytest.raises(HostError, match="vdb"):
+        target.finalise()
+    target.discard()
+    assert lab.runs(vm)
+    assert lab.contents(vm) == _CONTENTS
+    assert not lab.leftovers()
+
+
+def test_a_name_taken_meanwhile_is_told_and_nothing_moves(lab: LibvirtLab, host: Host, vm: str) -> None:
+    target = _written(host, vm, "copy")
+    other = lab.add_vm("copy", {"vda": b"other" * 512})
+    with pytest.raises(TargetExists, match="copy"):
+        target.finalise()
+    target.discard()
+    assert lab.contents(other) == {"vda": b"other" * 512}
+    assert {each.name for each in host.inventory()} == {"web", "copy"}
+    assert not lab.leftovers()
+
+
+def test_a_vm_with_a_disk_in_another_folder_is_replaced_where_each_disk_is(
+    lab: LibvirtLab, host: Host
+) -> None:
+    elsewhere = Path(tempfile.mkdtemp(dir=lab.folder))
+    elsewhere.chmod(0o755)
+    images = {"vda": lab.folder / "one.qcow2", "vdb": elsewhere / "two.raw"}
+    for key, image in images.items():
+        qemu_img("create", "-q", "-f", image.suffix[1:], image, str(len(_CONTENTS[key])))
+    ref = lab.define("web", "".join(disk(key, image.suffix[1:], image) for key, image in images.items()))
+    _written(host, ref, None).finalise()
+    assert lab.contents(ref) == _restored()
+    assert {key: file for key, (file, _) in lab.files(ref).items()} == images
+    assert not list(elsewhere.glob(".*"))
+    shutil.rmtree(elsewhere)
+
+
+def test_what_a_copy_cannot_have_twice_is_told(lab: LibvirtLab, host: Host) -> None:
+    image = lab.folder / "one.qcow2"
+    qemu_img("create", "-q", "-f", "qcow2", image, "1M")
+    serial = lab.folder / "console.log"
+    devices = (
+        disk("vda", "qcow2", image) + f"<serial type='file'><source path='{serial}'/></serial>"
+        "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>"
+        "<hostdev mode='subsystem' type='usb'><source><vendor id='0x1'/><product id='0x2'/></source></hostdev>"
+    )
+    ref = lab.define("web", devices)
+    target = _written(host, ref, "copy")
+    assert any("passed through" in sentence for sentence in target.not_carried())
+    copy = lab.virsh("dumpxml", target.finalise())
+    assert str(serial) not in copy
+    assert "52:54:00:00:00:01" not in copy
+    assert "hostdev" not in copy
+    lab.start(lab.virsh("domuuid", "copy").strip())
+
+
+def test_a_vm_that_no_restore_made_is_no_ref_of_one(lab: LibvirtLab, host: Host, vm: str) -> None:
+    for ref in ("00000000-0000-0000-0000-000000000000", vm.upper(), "web"):
+        with pytest.raises(VmNotFound), host.open_vm(ref):
+            pass
