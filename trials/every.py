@@ -11,6 +11,7 @@ from trials import (
     drills,
     followers,
     interleavings,
+    qemu_bitmaps,
     restarts,
     storage_faults,
 )
@@ -24,6 +25,7 @@ TRIALS = {
         bit_flips,
         storage_faults,
         changed_lists,
+        qemu_bitmaps,
         cancels,
         drills,
         followers,

@@ -141,6 +141,9 @@ class QemuLab:
             qmp.execute("quit")
             qmp.wait_closed(10)
 
+    def files(self, ref: str) -> list[Path]:
+        return list(self._files(ref).values())
+
     def file(self, ref: str, key: str) -> Path:
         return self._files(ref)[key]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,11 @@ class QemuTarget:
 
 def _as_in_folder(description: VmDescription, original: Vm | None) -> VmDescription:
     """For an image folder. A QMP socket is a place, and stays with the VM that has it."""
-    if description.kind != KIND:
+    if description.kind not in (KIND, FOLDER_KIND):
         return description
-    of_vm: dict[str, Any] = {
-        name: value for name, value in description.settings.get("vm", {}).items() if name != QMP_MEMBER
-    }
+    told = description.settings.get("vm")
+    of_vm: dict[str, Any] = dict(told) if isinstance(told, Mapping) else {}
+    of_vm.pop(QMP_MEMBER, None)
     if original is not None and QMP_MEMBER in original.description.settings:
         of_vm[QMP_MEMBER] = original.description.settings[QMP_MEMBER]
     return replace(description, kind=FOLDER_KIND, settings={**description.settings, "vm": of_vm})
