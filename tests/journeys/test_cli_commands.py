@@ -98,6 +98,13 @@ def backed_up(command: Command, folder: Path) -> str:
     return str(points[0]["id"])
 
 
+def test_vms_of_qemu_are_added_as_a_folder(command: Command, folder: Path) -> None:
+    added = command("host", "add", "qemu", "machines", str(folder / "images"), "--json").json
+    assert (added["kind"], added["address"]) == ("qemu", str(folder / "images"))
+    assert "web" in command("host", "vms", "machines").output
+    assert command("host", "remove", "machines").code == 0
+
+
 def test_lists_show_names_to_people_and_members_to_scripts(
     command: Command, backed_up: str, folder: Path
 ) -> None:

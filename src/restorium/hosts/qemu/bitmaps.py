@@ -31,7 +31,7 @@ class Tracking:
     """What is done about the changes of one disk.
 
     new: the bitmap to begin. old: that of the last backup, which is to be read; ``why`` says why there is none. stale:
-    what the chain needs no more.
+    what is needed no more.
     """
 
     node: Node
@@ -62,7 +62,7 @@ def track(node: Node, chain: Chain | None, *, running: bool) -> Tracking:
     given = chain.since.get(node.key)
     if node.has_snapshots:
         stays = "it has internal snapshots, which it could not go back to while a list of its changes is kept"
-        return Tracking(node, why=None if given is None else stays, stale=_of_chain(node, chain))
+        return Tracking(node, why=None if given is None else stays, stale=_removable(node, chain))
     if not node.keeps_bitmaps and not running:
         return Tracking(node, why=None if given is None else "its image cannot keep a list of changes")
     old: str | None = None
@@ -70,7 +70,7 @@ def track(node: Node, chain: Chain | None, *, running: bool) -> Tracking:
     if given is not None:
         old, why = _found(node, given)
     new = f"restorium-{chain.id}-{secrets.token_hex(8)}"
-    return Tracking(node, new, old, why, [name for name in _of_chain(node, chain) if name != old])
+    return Tracking(node, new, old, why, [name for name in _removable(node, chain) if name != old])
 
 
 def remove_stale(qmp: Qmp, trackings: Sequence[Tracking]) -> None:
@@ -95,6 +95,11 @@ def _found(node: Node, token: str) -> tuple[str | None, str | None]:
     return name, None
 
 
-def _of_chain(node: Node, chain: Chain) -> list[str]:
+def _removable(node: Node, chain: Chain) -> list[str]:
+    """The chain's own, and those of any that are not whole: they serve nobody, and QEMU grows no disk that has one."""
     own = re.compile(rf"restorium-{re.escape(chain.id)}-[0-9a-f]{{16}}")
-    return [name for name in node.bitmaps if own.fullmatch(name)]
+    return [
+        name
+        for name, bitmap in node.bitmaps.items()
+        if own.fullmatch(name) or (name.startswith("restorium-") and bitmap.get("inconsistent"))
+    ]
