@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from restorium.hosts import open_host
+from restorium.hosts import acceleration, open_host
 from restorium.hosts.interface import Chain, Host
-from restorium.hosts.qemu import acceleration, machine
+from restorium.hosts.qemu import machine
 from restorium.vocabulary.errors import HostError, Unsupported, VmNotFound
 from tests.support.boots import MARKER, boot_sector
 from tests.support.disks import MIB, qemu_img, read_all
@@ -102,7 +102,7 @@ def test_kvm_is_not_used_for_being_there(monkeypatch: pytest.MonkeyPatch, tmp_pa
     cpus.write_text("flags : fpu vmx\n")
     monkeypatch.setattr(acceleration, "_DEVICE", device)
     monkeypatch.setattr(acceleration, "_CPUS", cpus)
-    monkeypatch.setattr(acceleration, "_kvm_works", acceleration._kvm_works.__wrapped__)
+    monkeypatch.setattr(acceleration, "kvm_works", acceleration.kvm_works.__wrapped__)
     quick = tmp_path / "program"
     quick.write_text("#!/bin/sh\nexit 1\n")
     quick.chmod(0o700)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from restorium.hosts.image_folder import ImageFolder
 from restorium.hosts.interface import Host, InFront, Login, Peers
-from restorium.hosts.libvirt import Libvirt
 from restorium.hosts.qemu import QemuFolder
 from restorium.vocabulary.errors import InvalidInput, Unsupported
 from restorium.vocabulary.hierarchy import HostType, ManagedServerType, Platform
@@ -79,6 +78,8 @@ def _libvirt(address: str, login: Login) -> Host:
         raise InvalidInput(
             "a libvirt of this machine needs no logon", hint="Leave user name and thumbprint out."
         )
+    from restorium.hosts.libvirt import Libvirt
+
     return Libvirt(address)
 
 

@@ -18,11 +18,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
 from lxml import etree
 
 from restorium.programs import leashed
-from tests.support.disks import image_contents, qemu_img
+from tests.support.disks import image_contents, qemu_img, write_image
 from tests.support.waiting import wait_until
 
 _START = """
@@ -59,9 +60,11 @@ class LibvirtLab:
     def __init__(self, folder: Path) -> None:
         self._daemon = _daemon()
         self.address = self._daemon.address
-        self.folder = Path(tempfile.mkdtemp(prefix="images-", dir=self._daemon.folder))
-        self.folder.chmod(0o755)
-        self.virsh("pool-define-as", "default", "dir", "--target", str(self.folder))
+        self.folder = self._daemon.folder / "images"
+        self.folder.mkdir()
+        if not self._daemon.has_pool:
+            self.virsh("pool-define-as", "default", "dir", "--target", str(self.folder))
+            self._daemon.has_pool = True
 
     def add_vm(
         self,
@@ -74,23 +77,21 @@ class LibvirtLab:
         for key, content in contents.items():
             image_format = (formats or {}).get(key, "qcow2")
             image = self.folder / f"{name}-{key}.{image_format}"
-            plain = self.folder / "plain.raw"
-            plain.write_bytes(content)
-            qemu_img("convert", "-f", "raw", "-O", image_format, plain, image)
-            plain.unlink()
+            write_image(image, content, image_format)
             disks += disk(key, image_format, image)
         return self.define(name, disks + nics)
 
     def define(self, name: str, devices: str) -> str:
+        ref = str(uuid4())
         xml = self.folder / "domain.xml"
         xml.write_text(
-            f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>"
+            f"<domain type='qemu'><name>{name}</name><uuid>{ref}</uuid><memory unit='MiB'>32</memory><vcpu>1</vcpu>"
             "<os><type arch='x86_64' machine='pc'>hvm</type></os><devices>"
             f"{devices}</devices></domain>"
         )
         self.virsh("define", str(xml))
         xml.unlink()
-        return self.virsh("domuuid", name).strip()
+        return ref
 
     def keys(self, count: int) -> list[str]:
         return [f"vd{'abcdefgh'[number]}" for number in range(count)]
@@ -170,7 +171,6 @@ class LibvirtLab:
             self.virsh("destroy", ref)
         for ref in self.virsh("list", "--all", "--uuid").split():
             self.virsh("undefine", ref, *_WITH_ALL)
-        self.virsh("pool-undefine", "default")
         shutil.rmtree(self.folder)
 
     def files(self, ref: str) -> dict[str, tuple[Path, str]]:
@@ -255,6 +255,7 @@ class _Daemon:
                 ("XDG_CACHE_HOME", "cache"),
             ):
                 environment[variable] = str(self.folder / name)
+        self.has_pool = False
         self._log = (self.folder / "out").open("wb")
         self._process = subprocess.Popen(
             leashed(command), env=environment, stdout=self._log, stderr=self._log, start_new_session=True

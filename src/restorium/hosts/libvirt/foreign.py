@@ -8,6 +8,7 @@ from string import ascii_lowercase
 
 from lxml import etree
 
+from restorium.hosts.acceleration import kvm_works
 from restorium.hosts.interface import DiskInfo, Firmware, Nic, VmDescription
 from restorium.hosts.libvirt.domains import parse
 from restorium.hosts.libvirt.virsh import Virsh
@@ -22,7 +23,7 @@ _ANY_MODEL = {"pc": "e1000", "q35": "e1000e"}
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What VMs can have on this libvirt. type: kvm, or qemu where that is not to be had."""
+    """What VMs can have on this libvirt. type: kvm, or qemu where that is not to be had or does not work."""
 
     type: str
     uefi: bool
@@ -33,8 +34,9 @@ def read_abilities(virsh: Virsh) -> Abilities:
     told = parse(virsh.run("domcapabilities", "--arch", "x86_64"))
     firmware = told.iterfind("os/enum[@name='firmware']/value")
     networks = virsh.lines("net-list", "--all", "--name")
+    has_kvm = told.findtext("domain") == "kvm" and kvm_works()
     return Abilities(
-        told.findtext("domain") or "qemu", any(value.text == "efi" for value in firmware), frozenset(networks)
+        "kvm" if has_kvm else "qemu", any(value.text == "efi" for value in firmware), frozenset(networks)
     )
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from restorium.hosts.acceleration import accelerator
 from restorium.hosts.interface import Firmware, Hardware, Nic
-from restorium.hosts.qemu.acceleration import accelerator
 from restorium.programs import find
 from restorium.vocabulary.errors import HostError, Unsupported
 

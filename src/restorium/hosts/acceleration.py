@@ -20,11 +20,11 @@ _ENDED_BY_GUEST = _SAID << 1 | 1
 
 def accelerator() -> list[str]:
     """QEMU's arguments."""
-    return ["-accel", "kvm", "-cpu", "host"] if _kvm_works() else ["-accel", "tcg"]
+    return ["-accel", "kvm", "-cpu", "host"] if kvm_works() else ["-accel", "tcg"]
 
 
 @functools.cache
-def _kvm_works() -> bool:
+def kvm_works() -> bool:
     """The processor has what KVM needs, and a guest gets through its BIOS and its first sector."""
     flags = _CPUS.read_text(errors="replace") if _CPUS.exists() else ""
     program = find("qemu-system-x86_64")
