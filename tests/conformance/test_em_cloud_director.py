@@ -66,21 +66,18 @@ class Shop:
 
     def restore(self, path: str, body: Mapping[str, Any]) -> dict[str, str]:
         """Ask, and wait for all; gives the restored objects by VM."""
-        before = {each["UID"] for each in self.all("RestoreSession")} if self.begun else set()
+        before = {each["UID"] for each in self.all("RestoreSession")}
         answer = self.client.post(f"{path}?action=restore", json.dumps(body).encode())
         assert answer.status == 202, answer.text
         task = self.client.get(answer.header("Location").partition("/api")[2], JSON).json
         assert task["Result"]["Success"] is True, task
         assert task["Links"][0]["Type"] == "RestoreSession"
-        self.begun = True
         asked = [each for each in self.all("RestoreSession") if each["UID"] not in before]
         for each in asked:
             self.site.restore_ended(_guid(each["UID"]))
         ended = [each for each in self.all("RestoreSession") if each["UID"] not in before]
         assert {each["Result"] for each in ended} == {"Success"}, ended
         return {each["VmDisplayName"]: each["RestoredObjRef"] for each in ended}
-
-    begun = False
 
     @property
     def path(self) -> str:
@@ -212,19 +209,18 @@ def test_who_may_not_restore_all_of_a_vapp_may_not_restore_it(shop: Shop) -> Non
     assert limited.post(f"{shop.path}?action=restore").status == 403
 
 
-@pytest.mark.parametrize(
-    ("spec", "status"),
-    [
-        ({"OrgVdcRef": "nonsense"}, 400),
-        ({"OrgVdcRef": "urn:vCloud:OrgVdc:2f0e8dcb-8bf9-4b6a-8b2c-0a3f4bdf1f6c.x"}, 400),
-        ({"VmsRestoreParameters": [{"VmNewName": "nobody"}]}, 400),
-        ({"VmsRestoreParameters": [{"VmRestorePointUid": "2f0e8dcb-8bf9-4b6a-8b2c-0a3f4bdf1f6c"}]}, 400),
-        ({"QuickRollback": True}, 400),
-        ({"VmsRestoreParameters": {"Vm": {"LinkedCloneVmTemplateRef": "x"}}}, 400),
-    ],
-)
-def test_a_spec_that_is_wrong_is_refused(shop: Shop, spec: Mapping[str, Any], status: int) -> None:
-    answer = shop.client.post(
-        f"{shop.path}?action=restore", json.dumps({"vCloudVAppRestoreSpec": spec}).encode()
-    )
-    assert (answer.status, shop.all("VAppRestorePoint")) == (status, [shop.point]), answer.text
+def test_a_spec_that_is_wrong_is_refused(shop: Shop) -> None:
+    nobody = "2f0e8dcb-8bf9-4b6a-8b2c-0a3f4bdf1f6c"
+    specs: list[dict[str, Any]] = [
+        {"OrgVdcRef": "nonsense"},
+        {"OrgVdcRef": f"urn:vCloud:OrgVdc:{nobody}.x"},
+        {"VmsRestoreParameters": [{"VmNewName": "nobody"}]},
+        {"VmsRestoreParameters": [{"VmRestorePointUid": nobody}]},
+        {"QuickRollback": True},
+        {"VmsRestoreParameters": {"Vm": {"LinkedCloneVmTemplateRef": "x"}}},
+    ]
+    bodies: list[dict[str, Any]] = [{"vCloudVAppRestoreSpec": spec} for spec in specs]
+    for body in (*bodies, {"VmRestoreSpec": {}}, {"vCloudVmRestoreSpec": {}}):
+        answer = shop.client.post(f"{shop.path}?action=restore", json.dumps(body).encode())
+        assert answer.status == 400, (body, answer.text)
+    assert shop.all("RestoreSession") == []

@@ -83,7 +83,7 @@ _LABS = {
     "image-folder": "image_folder:ImageFolderLab",
     "qemu": "qemu:QemuLab",
     "vsphere": "vsphere:VsphereLab",
-    "cloud-director": "cloud_director:CloudDirectorLab",
+    "cloud-director": "cloud_director:CloudDirectorOnVcsimLab",
     "hyperv": "hyperv.lab:HyperVLab",
     "libvirt": "libvirt:LibvirtLab",
 }

@@ -139,6 +139,9 @@ class VsphereLab:
     def start(self, ref: str) -> None:
         self.wait(self.vm(ref).PowerOnVM_Task())
 
+    def stop(self, ref: str) -> None:
+        self._wait(self._vm(ref).PowerOffVM_Task())
+
     def runs(self, ref: str) -> bool:
         return str(self.read(self.vm(ref), "runtime.powerState")) == "poweredOn"
 

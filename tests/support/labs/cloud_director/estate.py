@@ -56,10 +56,18 @@ class Named:
 
 
 class Estate:
-    """has: whether the vCenter has a VM of that moref; remove: removes it there, with its disks."""
+    """has: whether the vCenter has a VM of that moref. remove: removes it there, with its disks. power: starts or stops
+    it there.
+    """
 
-    def __init__(self, vcenter_url: str, has: Callable[[str], bool], remove: Callable[[str], None]) -> None:
-        self._has, self._remove = has, remove
+    def __init__(
+        self,
+        vcenter_url: str,
+        has: Callable[[str], bool],
+        remove: Callable[[str], None],
+        power: Callable[[str, bool], None],
+    ) -> None:
+        self._has, self._remove, self._power = has, remove, power
         self.vcenter_url = vcenter_url
         self.vcenter = _id()
         self.organisations = [Named("acme")]
@@ -108,6 +116,10 @@ class Estate:
         vm.cards[0].network = "none"
         vm.profile = profile or self.default_profile(vapp.vdc)
         return vm
+
+    def power(self, vm: Vm, *, on: bool) -> None:
+        self._power(vm.moref, on)
+        vm.status = "POWERED_ON" if on else "POWERED_OFF"
 
     def remove_vm(self, vm: Vm) -> None:
         if vm.status == "POWERED_ON":

@@ -192,12 +192,12 @@ class Emulator:
 
     def _power_on(self, _body: bytes, key: str) -> Answer:
         vm = self._vm(key)
-        return 202, self._later("Starting Virtual Machine", lambda: setattr(vm, "status", "POWERED_ON"))
+        return 202, self._later("Starting Virtual Machine", lambda: self.estate.power(vm, on=True))
 
     def _undeploy(self, body: bytes, key: str) -> Answer:
         vm = self._vm(key)
         _document(body, "UndeployVAppParams")
-        return 202, self._later("Stopping Virtual Machine", lambda: setattr(vm, "status", "POWERED_OFF"))
+        return 202, self._later("Stopping Virtual Machine", lambda: self.estate.power(vm, on=False))
 
     def _get_cards(self, _body: bytes, key: str) -> Answer:
         cards = "".join(
