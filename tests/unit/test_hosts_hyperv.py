@@ -6,7 +6,9 @@ The emulator is ours and knows what is documented; nothing here says how a real 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from restorium.disks.interface import Extent
 from restorium.hosts import open_host
 from restorium.hosts.hyperv.address import Address
+from restorium.hosts.hyperv.files import Volumes
 from restorium.hosts.interface import (
     Chain,
     DiskInfo,
@@ -259,6 +262,29 @@ def test_disks_that_cannot_be_read_are_the_reason(lab: HyperVLab, host: Host) ->
         pass
 
 
+def test_a_checkpoint_that_takes_its_time_keeps_nobody_else_waiting(lab: HyperVLab, host: Host) -> None:
+    ref = lab.add_vm("web", {KEY: CONTENT})
+    taking, go_on = threading.Event(), threading.Event()
+
+    def hold(names: list[str]) -> None:
+        if "Checkpoint-VM" in names:
+            taking.set()
+            assert go_on.wait(30)
+
+    lab.powershell.held = hold
+
+    def read() -> bytes:
+        with host.open_vm(ref) as opened:
+            return read_all(opened.readers[0])
+
+    with ThreadPoolExecutor(1) as thread:
+        content = thread.submit(read)
+        assert taking.wait(30)
+        assert [vm.name for vm in host.inventory()] == ["web"]
+        go_on.set()
+        assert content.result() == CONTENT
+
+
 def test_a_production_checkpoint_that_fails_is_the_reason(lab: HyperVLab, host: Host) -> None:
     ref = lab.add_vm("web", {KEY: CONTENT})
     lab.powershell.fail["Checkpoint-VM"] = "Checkpoints have been disabled for 'web'."
@@ -279,7 +305,7 @@ def test_a_disk_that_grew_is_told_of_by_its_new_size(lab: HyperVLab, host: Host)
 def test_reference_points_that_serve_no_backup_go(lab: HyperVLab, host: Host) -> None:
     ref = lab.add_vm("web", {KEY: CONTENT})
     kept: dict[str, str] = {}
-    for _ in range(3):
+    for _ in range(2):
         with host.open_vm(ref, Chain("nightly", kept)) as opened:
             latest = {key: str(tracked.token) for key, tracked in opened.tracked.items()}
         with host.open_vm(ref, Chain("nightly", kept)):
@@ -445,6 +471,15 @@ def test_the_room_is_the_volume_s(lab: HyperVLab, host: Host) -> None:
     ref = lab.add_vm("web", {KEY: CONTENT})
     lab.windows.free = 12345
     assert _target(host, _describe(host, ref), ref, "copy").free_bytes() == 12345
+
+
+def test_a_file_server_that_knows_no_such_account_is_the_reason(lab: HyperVLab) -> None:
+    """Its accounts are those of the host, but it may take a moment to know of a new password."""
+    port = Address.parse(lab.address).smb_port
+    volumes = Volumes(Address("127.0.0.1", 1, port), Login(USERNAME, "wrong secret"))
+    with pytest.raises(HostError, match="does not accept the account") as caught:
+        volumes.open(r"C:\Disks\any.vhdx")
+    assert "wrong secret" not in f"{caught.value.message} {caught.value.hint}"
 
 
 def test_a_volume_that_gets_full_is_the_reason_and_nothing_is_left(lab: HyperVLab, host: Host) -> None:

@@ -1,7 +1,7 @@
 """PowerShell on a host, over WinRM with TLS.
 
 The certificate is verified, or held against a thumbprint, before anything is sent. The account is proven by Negotiate,
-which shows the host no password. One runspace does one pipeline at a time; one that was lost is opened anew.
+which shows the host no password. A runspace does one pipeline at a time; one that was lost is opened anew.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import requests
-from pypsrp.exceptions import AuthenticationError, WinRMError, WinRMTransportError, WSManFaultError
+from pypsrp.exceptions import (
+    AuthenticationError,
+    WinRMError,
+    WinRMTransportError,
+    WSManFaultError,
+)
 from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.serializer import TaggedValue
 from pypsrp.wsman import WSMan
 from requests.adapters import HTTPAdapter
+from spnego.exceptions import SpnegoError
 
 from restorium.hosts.hyperv.address import Address
 from restorium.hosts.hyperv.pipelines import Pipeline
@@ -29,40 +35,41 @@ _CONNECT_SECONDS = 15
 _INT32 = 1 << 31
 _ANSWER_SECONDS = 20
 """For so long the host may be silent about one pipeline before it says that it is still at work."""
+_IDLE_SECONDS = 900
+_AT_ONCE = 4
+_FAILURES = (requests.RequestException, WinRMError, SpnegoError, OSError, ValueError)
+"""What the libraries raise; ValueError is also that of JSON and XML."""
 
 
 class Connection:
-    """A host that is asked for something for the first time when it is needed. Used by several threads."""
+    """A host that is asked for something for the first time when it is needed.
+
+    Used by several threads, up to four of them at once.
+    """
 
     def __init__(self, address: Address, login: Login) -> None:
         self._address = address
         self._login = login
-        self._pool: RunspacePool | None = None
-        self._lock = threading.Lock()
+        self._idle: list[RunspacePool] = []
+        self._at_once = threading.BoundedSemaphore(_AT_ONCE)
 
     def ask(self, pipeline: Pipeline) -> list[dict[str, Any]]:
         """The objects that the pipeline's JSON tells of. Raises HostError."""
-        with self._lock, self._explained(pipeline):
-            shell = self._begun(pipeline)
-            try:
-                output = shell.end_invoke()
-            except (requests.RequestException, WinRMError):
-                self._forget()
-                if pipeline.changes:
-                    raise
-                shell = self._begun(pipeline)
-                output = shell.end_invoke()
-        if shell.had_errors or shell.streams.error:
-            reason = "; ".join(str(error) for error in shell.streams.error) or "PowerShell gives no reason"
-            raise HostError(
-                f"{self._address.host} cannot {pipeline.what}: {reason}",
-                hint="Look at the VM and the account's rights in the Hyper-V Manager of the host.",
-            )
-        found: list[dict[str, Any]] = []
-        for each in output:
-            value = json.loads(str(each))
-            found += value if isinstance(value, list) else [value]
-        return found
+        with self._at_once, self._explained(pipeline):
+            shell = self._answered(pipeline)
+            if shell.had_errors or shell.streams.error:
+                reason = (
+                    "; ".join(str(error) for error in shell.streams.error) or "PowerShell gives no reason"
+                )
+                raise HostError(
+                    f"{self._address.host} cannot {pipeline.what}: {reason}",
+                    hint="Look at the VM and the account's rights in the Hyper-V Manager of the host.",
+                )
+            found: list[dict[str, Any]] = []
+            for each in shell.output:
+                value = json.loads(str(each))
+                found += value if isinstance(value, list) else [value]
+            return found
 
     def ask_one(self, pipeline: Pipeline) -> dict[str, Any]:
         """Its first object. Raises HostError, also if there is none."""
@@ -72,44 +79,41 @@ class Connection:
         return found[0]
 
     def close(self) -> None:
-        with self._lock:
-            self._forget()
-
-    def _begun(self, pipeline: Pipeline) -> PowerShell:
-        """A shell whose pipeline the host has taken. What a lost runspace refuses has not run, and is sent again."""
-        known = self._pool is not None
-        try:
-            return self._sent(pipeline)
-        except WSManFaultError:
-            self._forget()
-            if not known:
-                raise
-        except (requests.RequestException, WinRMError):
-            self._forget()
-            if not known or pipeline.changes:
-                raise
-        return self._sent(pipeline)
-
-    def _sent(self, pipeline: Pipeline) -> PowerShell:
-        if self._pool is None:
-            self._pool = RunspacePool(self._wsman())
-            self._pool.open()
-        shell = PowerShell(self._pool)
-        for command in pipeline.commands:
-            if command.is_script:
-                shell.add_script(command.name)
-            else:
-                shell.add_cmdlet(command.name)
-            shell.add_parameters({name: _sized(value) for name, value in command.parameters.items()})
-        shell.begin_invoke()
-        return shell
-
-    def _forget(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            with suppress(Exception):  # a host that is gone keeps nobody
+        while self._idle:
+            pool = self._idle.pop()
+            with suppress(*_FAILURES):  # a host that is gone keeps nobody
                 pool.close()
             pool.connection.close()
+
+    def _answered(self, pipeline: Pipeline) -> PowerShell:
+        """The pipeline, done. Once only, it is sent again if its runspace was lost and that does no harm."""
+        pool = self._idle.pop() if self._idle else None
+        if pool is not None:
+            shell = None
+            try:
+                shell = _begun(pool, pipeline)
+                return self._ended(pool, shell)
+            except WSManFaultError:
+                pool.connection.close()
+                # A runspace that is gone has run nothing: the pipeline was never begun.
+                if pipeline.changes and shell is not None:
+                    raise
+            except (requests.RequestException, WinRMError):
+                pool.connection.close()
+                if pipeline.changes:
+                    raise
+        pool = RunspacePool(self._wsman(), idle_timeout=_IDLE_SECONDS)
+        try:
+            pool.open()
+            return self._ended(pool, _begun(pool, pipeline))
+        except _FAILURES:
+            pool.connection.close()
+            raise
+
+    def _ended(self, pool: RunspacePool, shell: PowerShell) -> PowerShell:
+        shell.end_invoke()
+        self._idle.append(pool)
+        return shell
 
     def _wsman(self) -> WSMan:
         wsman = WSMan(
@@ -140,32 +144,40 @@ class Connection:
         try:
             yield
         except AuthenticationError as error:
-            self._forget()
             raise HostError(
                 f"{host} does not accept the account {self._login.username}",
                 hint="Check user name and password; a local account is named HOST\\account.",
             ) from error
         except requests.exceptions.SSLError as error:
-            self._forget()
             raise HostError(
                 f"the certificate of {host} is not trusted, and nothing was sent: {_why(error)}",
                 hint="Give the thumbprint of its certificate, or have it signed by an authority trusted here.",
             ) from error
         except requests.RequestException as error:
-            self._forget()
             raise HostError(
                 f"{host} cannot be reached over WinRM: {_why(error)}",
                 hint=f"Check that the host runs and that WinRM listens with HTTPS on port {self._address.winrm_port}.",
             ) from error
         except WinRMTransportError as error:
-            self._forget()
             raise HostError(
                 f"{host} cannot {pipeline.what}: its WinRM answers HTTP {error.code}",
                 hint="Check that the address is that of WinRM on a Hyper-V host.",
             ) from error
-        except WinRMError as error:
-            self._forget()
-            raise HostError(f"{host} cannot {pipeline.what}: {error}") from error
+        except _FAILURES as error:
+            raise HostError(f"{host} cannot {pipeline.what}: {_why(error)}") from error
+
+
+def _begun(pool: RunspacePool, pipeline: Pipeline) -> PowerShell:
+    """A shell whose pipeline the host has taken."""
+    shell = PowerShell(pool)
+    for command in pipeline.commands:
+        if command.is_script:
+            shell.add_script(command.name)
+        else:
+            shell.add_cmdlet(command.name)
+        shell.add_parameters({name: _sized(value) for name, value in command.parameters.items()})
+    shell.begin_invoke()
+    return shell
 
 
 class _Pinned(HTTPAdapter):

@@ -217,7 +217,12 @@ class RemoteFile:
                 raise DiskMissing(f"{self.path} does not exist") from error
             except DiskFull as error:
                 raise TargetFull(f"{self.path} cannot {what}: the volume is full") from error
-            except (LogonFailure, SMBAuthenticationError, AccessDenied) as error:
+            except (LogonFailure, SMBAuthenticationError) as error:
+                raise HostError(
+                    f"{self.path} cannot {what}: file sharing does not accept the account",
+                    hint="Check user name and password; a local account is named HOST\\account.",
+                ) from error
+            except AccessDenied as error:
                 raise HostError(
                     f"{self.path} cannot {what}: the account may not",
                     hint="The account must be an administrator of the host, for its administrative shares.",

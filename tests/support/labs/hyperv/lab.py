@@ -136,6 +136,7 @@ class HyperVLab:
     def reset(self) -> None:
         """Back to an empty host."""
         self.powershell.fail.clear()
+        self.powershell.held = lambda names: None
         for entry in self.volume.iterdir():
             shutil.rmtree(entry)
         self.windows = Windows(self.volume)

@@ -41,16 +41,21 @@ def script(text: str) -> Callable[[Cmdlet], Cmdlet]:
 
 
 class PowerShell:
-    """fail: by a cmdlet's name, the message that it ends with. ran: what was run, oldest first."""
+    """fail: by a cmdlet's name, the message that it ends with. ran: what was run, oldest first.
+
+    held: called with the names of a pipeline's cmdlets before it is run.
+    """
 
     def __init__(self, windows: Windows) -> None:
         self.windows = windows
         self.fail: dict[str, str] = {}
         self.ran: list[str] = []
+        self.held: Callable[[list[str]], None] = lambda names: None
 
     def __call__(self, commands: Sequence[Command]) -> tuple[list[str], list[str], bool]:
         items: list[Any] | None = None
         errors: list[str] = []
+        self.held([command.command_text for command in commands])
         with self.windows.lock:
             for command in commands:
                 parameters = {

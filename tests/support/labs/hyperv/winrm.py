@@ -12,6 +12,7 @@ import sys
 import threading
 import uuid
 import xml.etree.ElementTree as ET
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -46,7 +47,8 @@ class WinRm:
         self.shell = shell
         self.pools: dict[str, ServerRunspacePool] = {}
         self.pipelines: dict[str, ServerPipeline] = {}
-        self.lock = threading.Lock()
+        self.locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        """Of runspaces."""
         self.received = 0
         self.users = users
         self.users.write_text("".join(f":{name}:{password}\n" for name, password in accounts.items()))
@@ -130,14 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
         winrm.received += 1
         if not self._known and not self._prove():
             return
-        with winrm.lock:
-            try:
-                status, answer = 200, self._answer(ET.fromstring(body))
-            except KeyError:
-                status, answer = (
-                    500,
-                    _fault(_NO_SUCH_SHELL, "The WS-Management service cannot find the shell.", body),
-                )
+        try:
+            status, answer = 200, self._answer(ET.fromstring(body))
+        except KeyError:
+            status, answer = 500, _fault(_NO_SUCH_SHELL, "The WS-Management service has no such shell.", body)
         self._send(status, answer)
 
     def _prove(self) -> bool:
@@ -179,7 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._create(envelope, body)
         shell_id = _text(envelope, "s:Header/w:SelectorSet/w:Selector").upper()
         pool = self.server.winrm.pools[shell_id]
-        return _reply(envelope, getattr(self, f"_handle_{action.lower()}")(pool, body, shell_id))
+        with self.server.winrm.locks[shell_id]:
+            return _reply(envelope, getattr(self, f"_handle_{action.lower()}")(pool, body, shell_id))
 
     def _create(self, envelope: ET.Element, body: ET.Element) -> bytes:
         shell = body.find("rsp:Shell", _NS)
