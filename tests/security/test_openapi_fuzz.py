@@ -55,7 +55,7 @@ def test_every_operation_answers_as_documented(face: tuple[str, ASGIApp, dict[st
             continue  # would end what all others need
         told = document["paths"][operation.path][operation.method.lower()]
         if "text/event-stream" in told["responses"].get("200", {}).get("content", {}):
-            continue  # which does not end; tests/unit/test_native_restore_events.py has what it answers
+            continue  # which does not end; tests/unit/test_native_session_events.py has what it answers
         for case in _cases(operation, full):
             _ask(app, prefix, headers, case, document, told)
             tried.append(operation.path)

@@ -1,4 +1,4 @@
-"""Changes of restore sessions in their order: a reader that goes on from a place misses none and gets none twice."""
+"""Changes of sessions in their order: a reader that goes on from a place misses none and gets none twice."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from uuid import UUID
 
 import pytest
 
-from restorium.catalog import changes, restore_sessions
+from restorium.catalog import (
+    changes,
+    drill_plans,
+    drill_runs,
+    drill_vms,
+    job_sessions,
+    jobs,
+    restore_sessions,
+)
 from restorium.catalog.changes import Place
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Row, Visibility
 from restorium.catalog.restore_sessions import NewDisk
+from restorium.vocabulary.drills import DrillPlan, DrillVm, Selection
 from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.restore import Caller, RestoreSpec
 from restorium.vocabulary.sessions import RestorePhase, SessionResult, SessionState
@@ -74,6 +83,56 @@ def test_whatever_changes_a_session_is_seen_once(database: Database, point: Row)
         assert _since(database, place)[1] == []
     _, found = _since(database, Place(0, 0))
     assert found == [second, first]
+
+
+def test_runs_of_jobs_and_drills_are_numbered_too(database: Database, point: Row) -> None:
+    with database.write() as connection:
+        job_id = jobs.list_all(connection)[0].id
+        sandbox = add_host(connection, "sandbox").id
+        vm = DrillVm(point.host_id, point.vm_ref)
+        plan = drill_plans.add(connection, DrillPlan("weekly", Selection((vm,)), sandbox, 60))
+        run = job_sessions.create(connection, job_id, Caller("jo"))
+        drill = drill_runs.create(connection, plan.id, Caller("jo"))
+        [task], [drilled] = job_sessions.tasks(connection, run.id), drill_vms.of_run(connection, drill.id)
+    for listing, session_id, all_changes in (
+        (
+            job_sessions.listing,
+            run.id,
+            (
+                lambda connection: job_sessions.advance(connection, run.id, SessionState.WORKING),
+                lambda connection: job_sessions.record_progress(connection, run.id, 7),
+                lambda connection: job_sessions.start_task(connection, task.id, total_bytes=9),
+                lambda connection: job_sessions.record_task(
+                    connection, task.id, read_bytes=1, stored_bytes=1
+                ),
+                lambda connection: job_sessions.add_event(connection, run.id, "info", "said"),
+            ),
+        ),
+        (
+            drill_runs.listing,
+            drill.id,
+            (
+                lambda connection: drill_runs.advance(connection, drill.id, SessionState.WORKING),
+                lambda connection: drill_vms.begin(connection, drilled.id),
+                lambda connection: drill_vms.record_restore(connection, drilled.id, 12),
+                lambda connection: drill_runs.add_event(connection, drill.id, "info", "said"),
+            ),
+        ),
+    ):
+        for change in all_changes:
+            place = _now(database)
+            with database.write() as connection:
+                change(connection)
+            with database.read() as connection:
+                found = {
+                    each: [
+                        row.id
+                        for row in each.stream(connection, where=changes.after(place), visible=EVERYTHING)
+                    ]
+                    for each in (restore_sessions.listing, job_sessions.listing, drill_runs.listing)
+                }
+            assert [ids for each, ids in found.items() if each is listing] == [[session_id]]
+            assert [ids for each, ids in found.items() if each is not listing] == [[], []]
 
 
 def test_a_change_that_is_taken_back_is_none(database: Database, point: Row) -> None:

@@ -104,6 +104,7 @@ def test_who_comes_back_is_told_what_changed_meanwhile_and_nothing_else(
     same, changed = start(), start()
     with following(feed) as follower:
         pass
+    follower.join()
     _stop(database, changed)
     new = start()
     after = feed.place(str(follower.place))
@@ -213,5 +214,5 @@ def test_followers_end_with_the_process_and_nothing_runs_without_any(feed: Feed,
 
 @pytest.mark.parametrize("text", ["", "next", "9000000000000000000:9000000000000000001:"])
 def test_place_that_this_database_has_not_come_to_is_refused(feed: Feed, text: str) -> None:
-    with pytest.raises(InvalidInput, match="changes of restore sessions"):
+    with pytest.raises(InvalidInput, match="changes of sessions"):
         feed.place(text)

@@ -1,6 +1,6 @@
-"""Numbers of changes of restore sessions, and places in their order that a reader can go on from.
+"""Numbers of changes of sessions, and places in their order that a reader can go on from.
 
-Triggers give a session the number of the transaction that changes it, one of its disks, or its events, in that
+Triggers give a session the number of the transaction that changes it, one of its disks or VMs, or its events, in that
 transaction. So nothing that writes has to think of it, in whatever process it is.
 
 SQLite has one writer at a time: a counter is in the order of the commits. PostgreSQL numbers transactions as they
@@ -11,19 +11,35 @@ waits for another. SQLite's places are written alike, with nothing open.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from restorium.catalog.filters import Compare
-from restorium.catalog.tables import changes, restore_sessions
+from restorium.catalog.filters import Compare, Special
+from restorium.catalog.tables import (
+    changes,
+    drill_runs,
+    drill_vms,
+    job_sessions,
+    restore_disks,
+    restore_sessions,
+    session_events,
+    task_sessions,
+)
 from restorium.vocabulary.errors import InvalidInput
 
 _LARGEST = 2**63 - 1
 _LONGEST = 16_384
+_SESSIONS = (restore_sessions, job_sessions, drill_runs)
+_PARTS = (
+    (restore_disks.c.session_id, restore_sessions),
+    (task_sessions.c.job_session_id, job_sessions),
+    (drill_vms.c.run_id, drill_runs),
+)
+"""What belongs to a session: the column that names it, and its table."""
 _HINT = "Leave it out to begin with the present state."
 
 
@@ -45,7 +61,7 @@ class Place:
             low, high, *rest = (-1 if number is None else number for number in numbers)
             if None not in numbers and low <= high and all(low <= number < high for number in rest):
                 return cls(low, high, frozenset(rest))
-        raise InvalidInput(f"{text[:100]!r} is no place among the changes of restore sessions", hint=_HINT)
+        raise InvalidInput(f"{text[:100]!r} is no place among the changes of sessions", hint=_HINT)
 
     def __str__(self) -> str:
         return f"{self.low}:{self.high}:{','.join(map(str, sorted(self.open)))}"
@@ -68,17 +84,21 @@ def present(connection: Connection) -> Place:
 
 
 def after(place: Place) -> Compare:
-    """The filter of a listing of restore sessions that keeps those changed after ``place``."""
+    """The filter of a listing of sessions that keeps those changed after ``place``."""
     return Compare("change", ">", str(place))
 
 
-def is_after(part: Compare) -> sa.ColumnElement[bool]:
-    """The condition that ``after`` stands for."""
-    place = Place.parse(str(part.value))
-    number = restore_sessions.c.change
-    if not place.open:
-        return number >= place.high
-    return sa.and_(number >= place.low, sa.or_(number >= place.high, number.in_(sorted(place.open))))
+def is_after(table: sa.Table) -> Special:
+    """How a listing of these sessions reads what ``after`` gives."""
+    number = table.c.change
+
+    def condition(part: Compare) -> sa.ColumnElement[bool]:
+        place = Place.parse(str(part.value))
+        if not place.open:
+            return number >= place.high
+        return sa.and_(number >= place.low, sa.or_(number >= place.high, number.in_(sorted(place.open))))
+
+    return condition
 
 
 def settle(connection: Connection) -> None:
@@ -87,63 +107,80 @@ def settle(connection: Connection) -> None:
     They have one if a PostgreSQL database was moved by a dump to a server that has counted less.
     """
     if connection.dialect.name == "postgresql":
-        beyond = restore_sessions.c.change >= present(connection).high
-        connection.execute(sa.update(restore_sessions).where(beyond).values(change=0))
+        high = present(connection).high
+        for table in _SESSIONS:
+            connection.execute(sa.update(table).where(table.c.change >= high).values(change=0))
 
 
 def install(connection: Connection) -> None:
     """Make the triggers as the tables are declared now. Whoever has changed the tables calls it."""
     if connection.dialect.name == "sqlite" and connection.execute(sa.select(changes)).first() is None:
         connection.execute(sa.insert(changes).values(number=0))
-    statements = _POSTGRESQL if connection.dialect.name == "postgresql" else _sqlite()
+    statements = _postgresql() if connection.dialect.name == "postgresql" else _sqlite()
     for statement in statements:
         connection.exec_driver_sql(statement)
 
 
-_POSTGRESQL = (
+def _postgresql() -> Iterable[str]:
+    yield """
+        CREATE OR REPLACE FUNCTION number_change() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            NEW.change := pg_current_xact_id()::text::bigint;
+            RETURN NEW;
+        END $$
     """
-    CREATE OR REPLACE FUNCTION number_change() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        NEW.change := pg_current_xact_id()::text::bigint;
-        RETURN NEW;
-    END $$
-    """,
-    """
-    CREATE OR REPLACE FUNCTION number_change_of_session() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        UPDATE restore_sessions SET change = pg_current_xact_id()::text::bigint
-        WHERE id = NEW.session_id AND change <> pg_current_xact_id()::text::bigint;
-        RETURN NULL;
-    END $$
-    """,
-    "DROP TRIGGER IF EXISTS number_change ON restore_sessions",
-    "CREATE TRIGGER number_change BEFORE INSERT OR UPDATE ON restore_sessions"
-    " FOR EACH ROW EXECUTE FUNCTION number_change()",
-    "DROP TRIGGER IF EXISTS number_change ON restore_disks",
-    "CREATE TRIGGER number_change AFTER INSERT OR UPDATE ON restore_disks"
-    " FOR EACH ROW EXECUTE FUNCTION number_change_of_session()",
-    "DROP TRIGGER IF EXISTS number_change ON session_events",
-    "CREATE TRIGGER number_change AFTER INSERT ON session_events"
-    " FOR EACH ROW EXECUTE FUNCTION number_change_of_session()",
-)
+    for table in _SESSIONS:
+        yield f"DROP TRIGGER IF EXISTS number_change ON {table.name}"
+        yield (
+            f"CREATE TRIGGER number_change BEFORE INSERT OR UPDATE ON {table.name}"
+            " FOR EACH ROW EXECUTE FUNCTION number_change()"
+        )
+    for part, event, owners in _parts():
+        body = " ".join(
+            f"UPDATE {owner.name} SET change = pg_current_xact_id()::text::bigint"  # noqa: S608  our own names
+            f" WHERE id = NEW.{part.name} AND change <> pg_current_xact_id()::text::bigint;"
+            for owner in owners
+        )
+        name = f"number_change_of_{part.table.name}"
+        yield (
+            f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN {body} RETURN NULL; END $$"
+        )
+        yield f"DROP TRIGGER IF EXISTS number_change ON {part.table.name}"
+        yield (
+            f"CREATE TRIGGER number_change AFTER {' OR '.join(event)} ON {part.table.name}"
+            f" FOR EACH ROW EXECUTE FUNCTION {name}()"
+        )
 
 
 def _sqlite() -> Iterable[str]:
-    own = ", ".join(column.name for column in restore_sessions.columns if column.name != "change")
-    for event, table, key in (
-        ("INSERT", "restore_sessions", "id"),
-        (f"UPDATE OF {own}", "restore_sessions", "id"),
-        ("INSERT", "restore_disks", "session_id"),
-        ("UPDATE", "restore_disks", "session_id"),
-        ("INSERT", "session_events", "session_id"),
-    ):
-        name = f"number_{event.split()[0].lower()}_{table}"
-        yield f"DROP TRIGGER IF EXISTS {name}"
-        yield (
-            f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN"  # noqa: S608  our own names
-            f" UPDATE changes SET number = number + 1;"
-            f" UPDATE restore_sessions SET change = (SELECT number FROM changes) WHERE id = NEW.{key}; END"
-        )
+    for table in _SESSIONS:
+        own = ", ".join(column.name for column in table.columns if column.name != "change")
+        for event in ("INSERT", f"UPDATE OF {own}"):
+            yield from _sqlite_trigger(table.c.id, event, [table])
+    for part, events, owners in _parts():
+        for event in events:
+            yield from _sqlite_trigger(part, event, owners)
+
+
+def _sqlite_trigger(part: sa.Column[Any], event: str, owners: Sequence[sa.Table]) -> Iterable[str]:
+    name = f"number_{event.split()[0].lower()}_{part.table.name}"
+    body = " ".join(
+        f"UPDATE {owner.name} SET change = (SELECT number FROM changes) WHERE id = NEW.{part.name};"  # noqa: S608
+        for owner in owners
+    )
+    yield f"DROP TRIGGER IF EXISTS {name}"
+    yield (
+        f"CREATE TRIGGER {name} AFTER {event} ON {part.table.name} BEGIN"  # noqa: S608  our own names
+        f" UPDATE changes SET number = number + 1; {body} END"
+    )
+
+
+def _parts() -> Iterable[tuple[sa.Column[Any], Sequence[str], Sequence[sa.Table]]]:
+    """What changes a session when it is changed: the column that names it, how, and the tables that it may be in."""
+    for part, owner in _PARTS:
+        yield part, ("INSERT", "UPDATE"), [owner]
+    yield session_events.c.session_id, ("INSERT",), _SESSIONS
 
 
 def _number(text: str) -> int | None:

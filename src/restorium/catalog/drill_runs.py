@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import drill_vms, protection, rows, servers
+from restorium.catalog import changes, drill_vms, protection, rows, servers
 from restorium.catalog.drill_plans import plan_of
 from restorium.catalog.listing import Listing, Row, columns_of
 from restorium.catalog.sessions import SessionTable, add_event, events
@@ -115,5 +115,6 @@ listing = Listing(
         .select_from(vms)
         .where(vms.c.run_id == drill_runs.c.id, in_scope(vms.c.host_id, vms.c.vm_ref))
     ).correlate(drill_runs),
+    special={"change": changes.is_after(drill_runs)},
 )
 """Seen by whoever may see one of the VMs in it."""

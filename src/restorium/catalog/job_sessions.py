@@ -10,8 +10,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from restorium.catalog import changes, rows, servers
 from restorium.catalog import jobs as job_rows
-from restorium.catalog import rows, servers
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Listing, Row, columns_of, optional
 from restorium.catalog.sessions import SessionTable, add_event, events
@@ -318,6 +318,7 @@ listing = Listing(
         )
     ),
     cut=sessions_in_scope,
+    special={"change": changes.is_after(job_sessions)},
 )
 """Seen by whoever may see one of the VMs in it."""
 task_listing = Listing(

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from restorium.catalog import changes, rates, servers
-from restorium.catalog.listing import Compare, Listing, Row, columns_of, optional
+from restorium.catalog.listing import Listing, Row, columns_of, optional
 from restorium.catalog.restore_disks import NewDisk, disks, plan, record_disk, restart_disk
 from restorium.catalog.sessions import SessionTable, add_event, events
 from restorium.catalog.surroundings import new_id, now
@@ -34,7 +34,6 @@ __all__ = [
     "events",
     "get",
     "listing",
-    "open_states",
     "plan",
     "record_disk",
     "request_cancel",
@@ -165,16 +164,6 @@ def enter_phase(
     rates.resume(connection, session_id)
 
 
-def open_states() -> Sequence[Compare]:
-    """Filters of the listing, which together keep all sessions that are not Stopped: in the order in which a session
-    goes through them, so that who reads one after the other misses none.
-    """
-    return [
-        Compare("state", "==", state)
-        for state in (SessionState.STARTING, SessionState.WORKING, SessionState.STOPPING)
-    ]
-
-
 def unfinished(connection: Connection) -> Sequence[Row]:
     """Restores of VMs that are not Stopped, oldest first. Those of files are mounts, and have no flow."""
     return [session for session in _sessions.unfinished(connection) if session.job_type is RestoreKind.VM]
@@ -194,5 +183,5 @@ listing = Listing(
     | servers.PARENT,
     servers.joined(restore_sessions.outerjoin(hosts, hosts.c.id == _MADE_ON)),
     cut=in_scope(restore_sessions.c.host_id, restore_sessions.c.vm_ref),
-    special={"change": changes.is_after},
+    special={"change": changes.is_after(restore_sessions)},
 )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from restorium.catalog import rows, tables
-from restorium.catalog.listing import Row
+from restorium.catalog.listing import Compare, Row
 from restorium.catalog.surroundings import now
 from restorium.catalog.tables import session_events
 from restorium.vocabulary.errors import IllegalTransition
@@ -97,6 +97,16 @@ class SessionTable:
         return connection.execute(
             sa.select(table).where(tables.unfinished(table)).order_by(table.c.created_at, table.c.id)
         ).all()
+
+
+def open_states() -> Sequence[Compare]:
+    """Filters of a listing of sessions, which together keep all that are not Stopped: in the order in which a session
+    goes through them, so that who reads one after the other misses none.
+    """
+    return [
+        Compare("state", "==", state)
+        for state in (SessionState.STARTING, SessionState.WORKING, SessionState.STOPPING)
+    ]
 
 
 def add_event(connection: Connection, session_id: UUID, level: str, message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -225,13 +224,12 @@ def run(client: Client, output: Output, name: str, follow: Follow = False) -> No
         console=output.live,
     ) as progress:
         bar = progress.add_task(plan["name"], total=started["vms"])
-        while started["state"] != "Stopped":
-            time.sleep(_POLL_SECONDS)
-            started = client.get(f"/drill-runs/{started['id']}")
-            through = [vm for vm in started["results"] if vm["state"] == "Completed"]
-            busy = next((vm["vm_name"] for vm in started["results"] if vm["state"] == "InProgress"), "")
-            progress.update(bar, completed=len(through), description=f"{plan['name']}: {busy}")
-    end_with(output, started)
+        for event, found in client.events(f"/drill-runs/{started['id']}/events"):
+            if event == "session":
+                through = [vm for vm in found["results"] if vm["state"] == "Completed"]
+                busy = next((vm["vm_name"] for vm in found["results"] if vm["state"] == "InProgress"), "")
+                progress.update(bar, completed=len(through), description=f"{plan['name']}: {busy}")
+    end_with(output, client.get(f"/drill-runs/{started['id']}"))
 
 
 @server_command(app, "cancel")

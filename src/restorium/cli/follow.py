@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from datetime import timedelta
@@ -147,15 +146,14 @@ def follow_lines(
 
 
 def follow_job_session(client: Client, output: Output, session_id: str) -> dict[str, Any]:
-    """Draw a backup's progress until it has stopped; gives its last state."""
+    """Draw a backup's progress until it has stopped, also over a restart of the server; gives its last state."""
     with Progress(*_PARTS, console=output.live) as progress:
         bar = progress.add_task("backup", total=100)
-        while True:
-            session: dict[str, Any] = client.get(f"/job-sessions/{session_id}")
-            progress.update(bar, description=session["job_name"], completed=session["progress"])
-            if session["state"] == "Stopped":
-                return session
-            time.sleep(_POLL_SECONDS)
+        for event, session in client.events(f"/job-sessions/{session_id}/events"):
+            if event == "session":
+                progress.update(bar, description=session["job_name"], completed=session["progress"])
+    last: dict[str, Any] = client.get(f"/job-sessions/{session_id}")
+    return last
 
 
 def end_with(output: Output, session: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
-"""Changes of restore sessions, told to whoever follows them, whichever process makes them.
+"""Changes of sessions, told to whoever follows them, whichever process makes them.
 
-One thread looks for changes, while somebody follows: once for all who see the same, whose rows it reads once. A
+One thread looks for changes, while somebody follows: once for all who follow and
+see the same, whose rows it reads once. A
 follower that is slow gets the last state of each session that has changed meanwhile, not all states it went through.
 """
 
@@ -19,10 +20,10 @@ import structlog
 from anyio import to_thread
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import changes, restore_sessions
+from restorium.catalog import changes, drill_runs, job_sessions, restore_sessions, sessions
 from restorium.catalog.changes import Place
 from restorium.catalog.database import Database
-from restorium.catalog.listing import Filter, Order, Row, Visibility
+from restorium.catalog.listing import Filter, Listing, Order, Row, Visibility
 from restorium.vocabulary.errors import InvalidInput
 
 LOOK_SECONDS = 0.2
@@ -30,6 +31,11 @@ TICK_SECONDS = 2.0
 _PAGE = 500
 
 _log = structlog.get_logger(__name__)
+
+RESTORES = restore_sessions.listing
+JOBS = job_sessions.listing
+DRILLS = drill_runs.listing
+"""What can be followed."""
 
 Form = Callable[[Row, datetime], bytes]
 """Writes a session as it was at a moment."""
@@ -91,9 +97,13 @@ class _Follower:
             return
 
 
+_Followed = tuple[Listing, Visibility]
+"""What is followed, as whom."""
+
+
 @dataclass(eq=False, slots=True)
 class _Group:
-    """All who see the same, and up to where they were told."""
+    """All who follow the same and see the same of it, and up to where they were told."""
 
     place: Place
     followers: set[_Follower] = field(default_factory=set)
@@ -105,7 +115,7 @@ class Feed:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._groups: dict[Visibility, _Group] = {}
+        self._groups: dict[_Followed, _Group] = {}
         self._watcher: threading.Thread | None = None
         self._closed = threading.Event()
 
@@ -120,25 +130,31 @@ class Feed:
         with self._database.read() as connection:
             if place.high > changes.present(connection).high:
                 raise InvalidInput(
-                    f"the changes of restore sessions have not come to {text!r}",
+                    f"the changes of sessions have not come to {text!r}",
                     hint="It is of another database. Leave it out to begin with the present state.",
                 )
         return place
 
     async def follow(
-        self, visible: Visibility, *, after: Place | None = None, session_id: UUID | None = None
+        self,
+        visible: Visibility,
+        *,
+        of: Listing = RESTORES,
+        after: Place | None = None,
+        session_id: UUID | None = None,
     ) -> AsyncGenerator[Batch, None]:
-        """What has changed after that place, then each change until the process stops.
+        """What has changed ``of`` RESTORES, JOBS or DRILLS after that place, then each change until the process stops.
 
         Without a place, the present state first: of all sessions that have not stopped, or of the one that is asked
         for. The first batch that has a place says that this is complete; it has no changes. Every two seconds there is
         a batch, perhaps of nothing, so that the caller can see to whether its follower is still there and may go on.
         """
         follower = _Follower(session_id, asyncio.get_running_loop())
-        await to_thread.run_sync(self._join, visible, follower)
+        followed = (of, visible)
+        await to_thread.run_sync(self._join, followed, follower)
         try:
             start, read, told = None, Place(0, 0), dict[UUID, Place]()
-            pages = self._pages(visible, after, session_id)
+            pages = self._pages(followed, after, session_id)
             while (page := await to_thread.run_sync(next, pages, None)) is not None:
                 read, rows = page
                 start = start or read
@@ -159,7 +175,7 @@ class Feed:
                     ]
                 yield Batch(place, changed)
         finally:
-            self._leave(visible, follower)
+            self._leave(followed, follower)
 
     def close(self) -> None:
         """End all that is followed, at once."""
@@ -172,21 +188,21 @@ class Feed:
         if watcher is not None:
             watcher.join()
 
-    def _join(self, visible: Visibility, follower: _Follower) -> None:
+    def _join(self, followed: _Followed, follower: _Follower) -> None:
         with self._database.read() as connection:
             place = changes.present(connection)
         with self._lock:
-            self._groups.setdefault(visible, _Group(place)).followers.add(follower)
+            self._groups.setdefault(followed, _Group(place)).followers.add(follower)
             if self._watcher is None and not self._closed.is_set():
                 self._watcher = threading.Thread(target=self._watch, name="feed", daemon=True)
                 self._watcher.start()
 
-    def _leave(self, visible: Visibility, follower: _Follower) -> None:
+    def _leave(self, followed: _Followed, follower: _Follower) -> None:
         with self._lock:
-            group = self._groups[visible]
+            group = self._groups[followed]
             group.followers.discard(follower)
             if not group.followers:
-                del self._groups[visible]
+                del self._groups[followed]
 
     def _take(self, follower: _Follower) -> tuple[Place, Place | None, Sequence[Change]]:
         with self._lock:
@@ -197,34 +213,36 @@ class Feed:
         return since or Place(0, 0), place, changed
 
     def _pages(
-        self, visible: Visibility, after: Place | None, session_id: UUID | None
+        self, followed: _Followed, after: Place | None, session_id: UUID | None
     ) -> Iterator[tuple[Place, Sequence[Row]]]:
         """What a follower begins with, each page with the place at which it was read."""
         with self._database.read() as connection:
-            yield changes.present(connection), self._one(connection, visible, after, session_id)
+            yield changes.present(connection), self._one(connection, followed, after, session_id)
         if session_id is not None:
             return
         if after is not None:
             lists: Sequence[tuple[Filter, Order]] = [(changes.after(after), [("change", False)])]
         else:
-            lists = [(state, [("created_at", False)]) for state in restore_sessions.open_states()]
+            lists = [(state, [("created_at", False)]) for state in sessions.open_states()]
         for where, order in lists:
-            yield from self._list(visible, where, order)
+            yield from self._list(followed, where, order)
 
     def _one(
-        self, connection: Connection, visible: Visibility, after: Place | None, session_id: UUID | None
+        self, connection: Connection, followed: _Followed, after: Place | None, session_id: UUID | None
     ) -> Sequence[Row]:
-        row = None if session_id is None else restore_sessions.listing.one(connection, session_id, visible)
+        listing, visible = followed
+        row = None if session_id is None else listing.one(connection, session_id, visible)
         return [] if row is None or (after is not None and after.covers(row.change)) else [row]
 
     def _list(
-        self, visible: Visibility, where: Filter, order: Order
+        self, followed: _Followed, where: Filter, order: Order
     ) -> Iterator[tuple[Place, Sequence[Row]]]:
         """In many short reads: none waits for the follower."""
+        listing, visible = followed
         behind: Sequence[Any] | None = None
         while True:
             with self._database.read() as connection:
-                rows, behind = restore_sessions.listing.following(
+                rows, behind = listing.following(
                     connection, where=where, order=order, after=behind, limit=_PAGE, visible=visible
                 )
                 place = changes.present(connection)
@@ -248,13 +266,14 @@ class Feed:
             groups = list(self._groups.items())
         with self._database.read() as connection:
             place = changes.present(connection)
-            for visible, group in groups:
+            for followed, group in groups:
                 if group.place != place:
-                    self._tell(group, place, self._changed(connection, visible, group.place))
+                    self._tell(group, place, self._changed(connection, followed, group.place))
 
-    def _changed(self, connection: Connection, visible: Visibility, since: Place) -> Mapping[UUID, Change]:
+    def _changed(self, connection: Connection, followed: _Followed, since: Place) -> Mapping[UUID, Change]:
         now = self._database.clock.now()
-        rows = restore_sessions.listing.stream(
+        listing, visible = followed
+        rows = listing.stream(
             connection, where=changes.after(since), order=[("change", False)], visible=visible
         )
         return {row.id: Change(row, now) for row in rows}

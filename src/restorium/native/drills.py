@@ -266,11 +266,15 @@ def _list_runs(call: Call) -> Page[DrillRunSummary]:
     them; ``since`` and ``until`` are about when it was asked for.
     """
 
-    def form(connection: Connection, rows: Sequence[Row]) -> list[DrillRunSummary]:
-        counts = drill_vms.tallies(connection, [row.id for row in rows], call.visible)
-        return [DrillRunSummary(**_summary(row, counts[row.id])) for row in rows]
+    return page_of(
+        call, drill_runs.listing, _RUNS, lambda connection, rows: summaries(call, connection, rows)
+    )
 
-    return page_of(call, drill_runs.listing, _RUNS, form)
+
+def summaries(call: Call, connection: Connection, rows: Sequence[Row]) -> list[DrillRunSummary]:
+    """Rows of drill_runs.listing, with counts of the VMs that the caller may see."""
+    counts = drill_vms.tallies(connection, [row.id for row in rows], call.visible)
+    return [DrillRunSummary(**_summary(row, counts[row.id])) for row in rows]
 
 
 def _get_run(call: Call) -> DrillRun:
@@ -350,26 +354,35 @@ def _shown(call: Call, connection: Connection, row: Row) -> DrillPlan:
 
 def _run(call: Call, run_id: UUID) -> DrillRun:
     with call.engine.database.read() as connection:
-        row = drill_runs.listing.one(connection, run_id, call.visible)
-        if row is None:
-            raise NotFound(f"there is no drill run {run_id}")
-        found = drill_vms.listing.page(
-            connection,
-            where=Compare("run_id", "==", run_id),
-            order=[("position", False)],
-            visible=call.visible,
-        )
-        counts = drill_vms.tallies(connection, [run_id], call.visible)[run_id]
-        whole = _sees_all(call, connection, run_id)
-        events = drill_runs.events(connection, run_id) if whole else ()
-    return DrillRun(
+        return whole(call, connection, run_id)[0]
+
+
+def whole(call: Call, connection: Connection, run_id: UUID, *, after: int = 0) -> tuple[DrillRun, int]:
+    """All of a run, with its events behind that one, and the last of these, ``after`` if there is none.
+
+    Raises NotFound, also for what the caller may not see.
+    """
+    row = drill_runs.listing.one(connection, run_id, call.visible)
+    if row is None:
+        raise NotFound(f"there is no drill run {run_id}")
+    found = drill_vms.listing.page(
+        connection,
+        where=Compare("run_id", "==", run_id),
+        order=[("position", False)],
+        visible=call.visible,
+    )
+    counts = drill_vms.tallies(connection, [run_id], call.visible)[run_id]
+    sees_all = _sees_all(call, connection, run_id)
+    events = drill_runs.events(connection, run_id, after=after) if sees_all else ()
+    run = DrillRun(
         **_summary(row, counts),
-        requested_from=row.requested_from if whole else None,
+        requested_from=row.requested_from if sees_all else None,
         cancel_requested=row.cancel_requested,
-        reason=reason_of(row) if whole else None,
+        reason=reason_of(row) if sees_all else None,
         results=[_drilled(vm) for vm in found],
         events=[show(event, Event) for event in events],
     )
+    return run, events[-1].id if events else after
 
 
 def _sees_all(call: Call, connection: Connection, run_id: UUID) -> bool:

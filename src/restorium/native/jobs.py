@@ -266,21 +266,29 @@ def _job(connection: Connection, row: Any) -> Job:
 def session_of(call: Call, session_id: UUID) -> JobSession:
     """A run as the API shows it. Raises NotFound, also for what the caller may not see."""
     with call.engine.database.read() as connection:
-        row = job_sessions.listing.one(connection, session_id, call.visible)
-        if row is None:
-            raise NotFound(f"there is no job session {session_id}")
-        vms = job_sessions.task_listing.page(
-            connection, where=Compare("job_session_id", "==", session_id), visible=call.visible
-        )
-        whole = len(vms) == len(job_sessions.tasks(connection, session_id))
-        events = job_sessions.events(connection, session_id) if whole else ()
-    summary = msgspec.structs.asdict(show(row, JobSessionSummary))
-    return JobSession(
-        **summary,
-        reason=reason_of(row) if whole else None,
+        return whole(call, connection, session_id)[0]
+
+
+def whole(call: Call, connection: Connection, session_id: UUID, *, after: int = 0) -> tuple[JobSession, int]:
+    """All of a run, with its events behind that one, and the last of these, ``after`` if there is none.
+
+    Raises NotFound, also for what the caller may not see.
+    """
+    row = job_sessions.listing.one(connection, session_id, call.visible)
+    if row is None:
+        raise NotFound(f"there is no job session {session_id}")
+    vms = job_sessions.task_listing.page(
+        connection, where=Compare("job_session_id", "==", session_id), visible=call.visible
+    )
+    sees_all = len(vms) == len(job_sessions.tasks(connection, session_id))
+    events = job_sessions.events(connection, session_id, after=after) if sees_all else ()
+    session = JobSession(
+        **msgspec.structs.asdict(show(row, JobSessionSummary)),
+        reason=reason_of(row) if sees_all else None,
         vms=[show(vm, VmSession) for vm in vms],
         events=[show(event, Event) for event in events],
     )
+    return session, events[-1].id if events else after
 
 
 OPERATIONS = (

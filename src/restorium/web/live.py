@@ -1,5 +1,4 @@
-"""What a page follows: parts of it as server-sent events, made anew when a restore session has changed or a dry run
-goes on.
+"""What a page follows: parts of it as server-sent events, made anew when a session has changed or a dry run goes on.
 
 ``parts`` brings the parts, whose ids say what they take the place of; ``place`` brings none, but the place to go on
 from, which is the id of every event; ``end`` says that nothing will change any more, ``left`` that nobody is logged on
@@ -11,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from anyio import to_thread
@@ -18,14 +18,16 @@ from starlette.responses import StreamingResponse
 
 from restorium.catalog import logons
 from restorium.catalog.changes import Place
-from restorium.catalog.listing import Row, Visibility
+from restorium.catalog.listing import Listing, Row, Visibility
+from restorium.flows import feed
 from restorium.native.errors import shown
 from restorium.native.lines import Lines
 from restorium.native.restores import summary
 from restorium.vocabulary.errors import NotFound, RestoriumError
 from restorium.vocabulary.ids import parse_guid
+from restorium.vocabulary.roles import Role
 from restorium.vocabulary.sessions import SessionState
-from restorium.web.pages import points, sessions
+from restorium.web.pages import drills, jobs, points, sessions
 from restorium.web.visit import Form, Page, Visit
 
 _QUIET = ": nothing new\n\n"
@@ -53,7 +55,31 @@ def _one(visit: Visit) -> StreamingResponse:
         found = visit.api.get("/restore-sessions/{id}", id=str(session_id))
         return visit.render("session_parts.html", **sessions.parts(visit, found))
 
-    return _streamed(visit, parts, only=str(session_id))
+    return _streamed(visit, parts, only=session_id)
+
+
+def _job_run(visit: Visit) -> StreamingResponse:
+    """The parts of the page of one run of a job."""
+    session_id = parse_guid(visit.place("id"))
+    visit.api.get("/job-sessions/{id}", id=str(session_id))
+
+    def parts(_session: Row) -> str:
+        found = visit.api.get("/job-sessions/{id}", id=str(session_id))
+        return visit.render("job_session_parts.html", **jobs.parts(visit, found))
+
+    return _streamed(visit, parts, of=feed.JOBS, only=session_id)
+
+
+def _drill_run(visit: Visit) -> StreamingResponse:
+    """The parts of the page of one run of a drill plan."""
+    run_id = parse_guid(visit.place("id"))
+    visit.api.get("/drill-runs/{id}", id=str(run_id))
+
+    def parts(_run: Row) -> str:
+        found = visit.api.get("/drill-runs/{id}", id=str(run_id))
+        return visit.render("drill_run_parts.html", **drills.parts(visit, found))
+
+    return _streamed(visit, parts, of=feed.DRILLS, only=run_id)
 
 
 def _plan(visit: Visit) -> StreamingResponse:
@@ -80,16 +106,21 @@ def _told(visit: Visit, *, plan: Any = None, error: Any = None) -> str:
     return _event("parts", visit.render("plan.html", plan=plan, error=error), None)
 
 
-def _streamed(visit: Visit, parts: Parts, *, only: str | None = None) -> StreamingResponse:
+def _streamed(
+    visit: Visit, parts: Parts, *, of: Listing = feed.RESTORES, only: UUID | None = None
+) -> StreamingResponse:
     last = visit.request.headers.get("last-event-id") or visit.query.get("last_event_id")
     after = None if not last else visit.engine.feed.place(last)
-    return StreamingResponse(_events(visit, parts, after, only), 200, _HEADERS, "text/event-stream")
+    events = _events(visit, parts, of, after, only)
+    return StreamingResponse(events, 200, _HEADERS, "text/event-stream")
 
 
-async def _events(visit: Visit, parts: Parts, after: Place | None, only: str | None) -> AsyncIterator[str]:
-    visible = Visibility.of(visit.logon.account)
-    session_id = None if only is None else parse_guid(only)
-    following = visit.engine.feed.follow(visible, after=after, session_id=session_id)
+async def _events(
+    visit: Visit, parts: Parts, of: Listing, after: Place | None, only: UUID | None
+) -> AsyncIterator[str]:
+    account = visit.logon.account
+    visible = Visibility.of(account)
+    following = visit.engine.feed.follow(visible, of=of, after=after, session_id=only)
     place = told = after
     try:
         async for batch in following:
@@ -97,7 +128,7 @@ async def _events(visit: Visit, parts: Parts, after: Place | None, only: str | N
             if seen is None:
                 yield _event("left", "nobody is logged on any more", None)
                 return
-            if seen != visible:
+            if seen != (visible, account.roles):
                 return  # what comes next is cut anew
             place = batch.place or place
             texts, stopped = [], False
@@ -119,11 +150,11 @@ async def _events(visit: Visit, parts: Parts, after: Place | None, only: str | N
         await following.aclose()
 
 
-def _sees(visit: Visit) -> Visibility | None:
-    """What the visitor may see now; None without a logon session. Being looked at is no use of one."""
+def _sees(visit: Visit) -> tuple[Visibility, frozenset[Role]] | None:
+    """What the visitor may see and do now; None without a logon session. Being looked at is no use of one."""
     with visit.engine.database.read() as connection:
         found = logons.find(connection, visit.logon.token, visit.engine.settings.em.logon_idle)
-    return None if found is None else Visibility.of(found.account)
+    return None if found is None else (Visibility.of(found.account), found.account.roles)
 
 
 def _event(name: str, text: str, place: Place | None) -> str:
@@ -135,5 +166,7 @@ def _event(name: str, text: str, place: Place | None) -> str:
 PAGES = (
     Page("GET", "/live/sessions", _all),
     Page("GET", "/live/sessions/{id}", _one),
+    Page("GET", "/live/job-sessions/{id}", _job_run),
+    Page("GET", "/live/drills/runs/{id}", _drill_run),
     Page("GET", "/live/points/{id}/plan", _plan),
 )

@@ -36,6 +36,11 @@ def reference(
     )
 
 
+def change_number() -> sa.Column[int]:
+    """The number of the last change of a session, of what belongs to it, or of its events (``changes``)."""
+    return sa.Column("change", sa.BigInteger, nullable=False, server_default="0", info=VOLATILE)
+
+
 def unfinished(table: sa.Table) -> sa.ColumnElement[bool]:
     """True of sessions that are not Stopped: a few among very many, of which there is an index.
 

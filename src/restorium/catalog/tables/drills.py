@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from restorium.catalog.tables.base import identity, metadata, reference
+from restorium.catalog.tables.base import change_number, identity, metadata, reference
 from restorium.catalog.types import Guid, Instant, Ordered
 from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessionState
 
@@ -45,6 +45,8 @@ drill_runs = sa.Table(
     sa.Column("requested_from", sa.Text),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
     sa.Column("worker_id", sa.Text),
+    change_number(),
+    sa.Index("ix_drill_runs_change", "change", "id"),
     sa.Index("ix_drill_runs_created_at", "created_at", "id"),
     sa.Index("ix_drill_runs_state", "state"),
 )

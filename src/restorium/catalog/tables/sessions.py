@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from restorium.catalog.tables.base import VOLATILE, identity, metadata, reference, unfinished
+from restorium.catalog.tables.base import VOLATILE, change_number, identity, metadata, reference, unfinished
 from restorium.catalog.types import Guid, Instant, Ordered
 from restorium.vocabulary.backups import JobType, RunKind
 from restorium.vocabulary.sessions import (
@@ -40,6 +40,8 @@ job_sessions = sa.Table(
     sa.Column("requested_by", sa.Text, nullable=False),
     sa.Column("worker_id", sa.Text, info=VOLATILE),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, info=VOLATILE),
+    change_number(),
+    sa.Index("ix_job_sessions_change", "change", "id"),
     sa.Index("ix_job_sessions_created_at", "created_at", "id"),
     sa.Index("ix_job_sessions_state", "state", "created_at", "id"),
     sa.Index("ix_job_sessions_result", "result", "created_at", "id", "state"),
@@ -103,7 +105,7 @@ restore_sessions = sa.Table(
     sa.Column("idempotency_key", sa.Text),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, info=VOLATILE),
     sa.Column("worker_id", sa.Text, info=VOLATILE),
-    sa.Column("change", sa.BigInteger, nullable=False, server_default="0", info=VOLATILE),
+    change_number(),
     sa.Column("measured_at", Instant, info=VOLATILE),
     sa.Column("speed", sa.BigInteger, info=VOLATILE),
     sa.Column("expected_end", Instant, info=VOLATILE),
@@ -126,7 +128,7 @@ changes = sa.Table(
     metadata,
     sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
 )
-"""One row in SQLite: the last number that was given to a change of a restore session. None in PostgreSQL."""
+"""One row in SQLite: the last number that was given to a change of a session. None in PostgreSQL."""
 
 restore_rates = sa.Table(
     "restore_rates",

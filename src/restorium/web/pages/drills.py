@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
-from restorium.native.drills import DrilledVm, DrillPlan, DrillRunSummary
+from restorium.native.drills import DrilledVm, DrillPlan, DrillRun, DrillRunSummary
 from restorium.web.charts import Chart, chart
 from restorium.web.visit import Page, Visit
 
@@ -64,9 +64,13 @@ def _start(visit: Visit) -> Response:
 
 
 def _show(visit: Visit) -> Response:
-    run = visit.api.get(_RUN, id=visit.place("id"))
+    return visit.show("drill_run.html", **parts(visit, visit.api.get(_RUN, id=visit.place("id"))))
+
+
+def parts(visit: Visit, run: DrillRun) -> dict[str, Any]:
+    """What the template of one run, and of its live parts, is given."""
     taken = (run.ended_at or visit.engine.clock.now()) - run.created_at
-    return visit.show("drill_run.html", run=run, taken=taken)
+    return {"run": run, "taken": taken}
 
 
 def _cancel(visit: Visit) -> Response:

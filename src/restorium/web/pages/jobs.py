@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from starlette.responses import Response
 
-from restorium.native.jobs import Job
+from restorium.native.jobs import Job, JobSession
 from restorium.vocabulary.timing import describe_retention, describe_schedule
 from restorium.web.visit import Page, Visit
 
@@ -62,9 +63,14 @@ def _start(visit: Visit) -> Response:
 
 
 def _run(visit: Visit) -> Response:
-    session = visit.api.get("/job-sessions/{id}", id=visit.place("id"))
+    found = visit.api.get("/job-sessions/{id}", id=visit.place("id"))
+    return visit.show("job_session.html", **parts(visit, found))
+
+
+def parts(visit: Visit, session: JobSession) -> dict[str, Any]:
+    """What the template of one run, and of its live parts, is given."""
     taken = (session.ended_at or visit.engine.clock.now()) - session.created_at
-    return visit.show("job_session.html", session=session, taken=taken)
+    return {"session": session, "taken": taken}
 
 
 def _stop(visit: Visit) -> Response:

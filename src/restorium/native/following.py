@@ -1,4 +1,4 @@
-"""Restore sessions as server-sent events: the present state, then each change, for as long as somebody listens.
+"""Sessions of all kinds as server-sent events: the present state, then each change, for as long as somebody listens.
 
 The id of an event is a place in the order of changes. Who sends it back as ``Last-Event-ID`` is told what changed
 meanwhile, also by a server that was started anew. Of one session, the id also says which of its events were told.
@@ -6,31 +6,32 @@ meanwhile, also by a server that was started anew. Of one session, the id also s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from datetime import datetime
+from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
 import msgspec
 from anyio import to_thread
+from sqlalchemy.engine import Connection
 from starlette.responses import StreamingResponse
 
-from restorium.catalog import changes, restore_sessions
+from restorium.catalog import changes
 from restorium.catalog.changes import Place
-from restorium.catalog.listing import Row, Visibility
-from restorium.flows.feed import Batch
+from restorium.catalog.listing import Listing, Visibility
+from restorium.flows.feed import Batch, Form
 from restorium.native.exchange import whole as whole_number
 from restorium.native.operation import Call, Operation
-from restorium.native.restores import RestoreSession, find, summary, whole
-from restorium.native.roles import EVERYONE
 from restorium.native.tokens import find_logon
 from restorium.vocabulary.errors import InvalidInput, NotAuthenticated, NotFound
+from restorium.vocabulary.roles import Role
 from restorium.vocabulary.sessions import SessionState
 
 _QUIET_SECONDS = 15.0
 _KEEP_ALIVE = b":\n\n"
 _LARGEST = 2**63 - 1
+_QUERY = ("last_event_id",)
 
 
 class Events(StreamingResponse):
@@ -45,17 +46,47 @@ class Events(StreamingResponse):
         super().__init__(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
-def _all(call: Call) -> Events:
-    """Every change of a restore session that the caller may see, first those sessions that have not stopped.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Sessions that can be followed: where, by whom, and as what.
+
+    of: what the feed calls them. form: what is told of one that has changed, to those who follow all. whole: all of one
+    for a caller, with its events behind that number, and the number of the last; raises NotFound.
+    """
+
+    path: str
+    roles: frozenset[Role]
+    of: Listing
+    form: Callable[[Call], Form]
+    whole: Callable[[Call, Connection, UUID, int], tuple[msgspec.Struct, SessionState, int]]
+
+    def operations(self) -> tuple[Operation, Operation]:
+        """Following all and following one."""
+
+        def follow_all(call: Call) -> Events:
+            return _all(self, call)
+
+        def follow_one(call: Call) -> Events:
+            return _one(self, call)
+
+        follow_all.__doc__, follow_one.__doc__ = _all.__doc__, _one.__doc__
+        return (
+            Operation("GET", f"{self.path}/events", follow_all, self.roles, query=_QUERY),
+            Operation("GET", f"{self.path}/{{id}}/events", follow_one, self.roles, query=_QUERY),
+        )
+
+
+def _all(told: Told, call: Call) -> Events:
+    """Every change of a session that the caller may see, first those sessions that have not stopped.
 
     ``last_event_id``, or the header Last-Event-ID: the id of the last event that was received before.
     """
     last = _last_event_id(call)
     after = None if last is None else call.engine.feed.place(last)
-    return _answer(call, _told(call, after))
+    return _answer(call, _told(told, call, after))
 
 
-def _one(call: Call) -> Events:
+def _one(told: Told, call: Call) -> Events:
     """A session whole, and again at each change, with those of its events that are new; until it has stopped."""
     last = _last_event_id(call)
     after, seen = None, 0
@@ -64,13 +95,13 @@ def _one(call: Call) -> Events:
         known = whole_number(number, 0, _LARGEST)
         if known is None:
             raise InvalidInput(
-                f"the last event's id {last[:100]!r} is none of a restore session",
+                f"the last event's id {last[:100]!r} is none of one session",
                 hint="Leave it out to begin anew.",
             )
         after, seen = call.engine.feed.place(place), known
     with call.engine.database.read() as connection:
-        find(connection, call.id, call.visible)
-    return _answer(call, _told_of_one(call, call.id, after, seen))
+        told.whole(call, connection, call.id, _LARGEST)
+    return _answer(call, _told_of_one(told, call, call.id, after, seen))
 
 
 def _answer(call: Call, told: AsyncGenerator[bytes, None]) -> Events:
@@ -88,13 +119,14 @@ def _last_event_id(call: Call) -> str | None:
     return request.query_params.get("last_event_id") or request.headers.get("Last-Event-ID") or None
 
 
-async def _told(call: Call, after: Place | None) -> AsyncGenerator[bytes, None]:
-    async with aclosing(_batches(call, after)) as batches:
+async def _told(told: Told, call: Call, after: Place | None) -> AsyncGenerator[bytes, None]:
+    form = told.form(call)
+    async with aclosing(_batches(told, call, after)) as batches:
         async for batch in batches:
             if batch is None:
                 yield _KEEP_ALIVE
                 continue
-            written = [change.written(_written) for change in batch.changes]
+            written = await to_thread.run_sync(_written, batch, form) if batch.changes else []
             if batch.place is not None and written:
                 written[-1] = b"id: %s\n%s" % (str(batch.place).encode(), written[-1])
             elif batch.place is not None:
@@ -102,44 +134,44 @@ async def _told(call: Call, after: Place | None) -> AsyncGenerator[bytes, None]:
             yield b"".join(written)
 
 
+def _written(batch: Batch, form: Form) -> list[bytes]:
+    return [change.written(form) for change in batch.changes]
+
+
 async def _told_of_one(
-    call: Call, session_id: UUID, after: Place | None, seen: int
+    told: Told, call: Call, session_id: UUID, after: Place | None, seen: int
 ) -> AsyncGenerator[bytes, None]:
-    def read() -> tuple[Place, RestoreSession, int]:
+    def read() -> tuple[Place, msgspec.Struct, SessionState, int]:
         with call.engine.database.read() as connection:
-            row = find(connection, session_id, Visibility.of(call.logon.account))
-            shown, last = whole(connection, row, call.engine.clock.now(), after=seen)
-            return changes.present(connection), shown, last
+            return changes.present(connection), *told.whole(call, connection, session_id, seen)
 
     def stands() -> SessionState:
         with call.engine.database.read() as connection:
-            state: SessionState = restore_sessions.get(connection, session_id).state
-            return state
+            return told.whole(call, connection, session_id, _LARGEST)[1]
 
-    told, state = after, None
-    async with aclosing(_batches(call, after, session_id)) as batches:
+    place, state = after, None
+    async with aclosing(_batches(told, call, after, session_id)) as batches:
         async for batch in batches:
             if batch is None:
                 yield _KEEP_ALIVE
                 continue
-            if any(told is None or not told.covers(change.row.change) for change in batch.changes):
-                try:
-                    told, session, seen = await to_thread.run_sync(read)
-                except NotFound:  # it is out of the caller's scope now
-                    return
-                state = session.state
-                yield b"id: %s;%d\n%s" % (str(told).encode(), seen, _event("session", session))
-            if batch.place is not None and not batch.changes:
-                told = told or batch.place
-                state = state or await to_thread.run_sync(stands)
-                yield _present(f"{told};{seen}")
+            try:
+                if any(place is None or not place.covers(change.row.change) for change in batch.changes):
+                    place, session, state, seen = await to_thread.run_sync(read)
+                    yield b"id: %s;%d\n%s" % (str(place).encode(), seen, event("session", session))
+                if batch.place is not None and not batch.changes:
+                    place = place or batch.place
+                    state = state or await to_thread.run_sync(stands)
+                    yield _present(f"{place};{seen}")
+            except NotFound:  # it is out of the caller's scope now
+                return
             if state is SessionState.STOPPED:
-                yield _event("end", {})
+                yield event("end", {})
                 return
 
 
 async def _batches(
-    call: Call, after: Place | None, session_id: UUID | None = None
+    told: Told, call: Call, after: Place | None, session_id: UUID | None = None
 ) -> AsyncGenerator[Batch | None, None]:
     """What the feed tells, for as long as the caller is logged on; None where a comment is due.
 
@@ -150,7 +182,7 @@ async def _batches(
     visible, looked, spoke = call.visible, clock.monotonic(), clock.monotonic()
     while True:
         async with aclosing(
-            call.engine.feed.follow(visible, after=after, session_id=session_id)
+            call.engine.feed.follow(visible, of=told.of, after=after, session_id=session_id)
         ) as following:
             async for batch in following:
                 now = clock.monotonic()
@@ -162,7 +194,7 @@ async def _batches(
                     spoke = now
                 if now - looked >= 2:
                     looked = now
-                    seen = await to_thread.run_sync(_sees, call)
+                    seen = await to_thread.run_sync(_sees, call, told.roles)
                     if seen is None or (seen != visible and session_id is not None):
                         return
                     if seen != visible:
@@ -172,29 +204,19 @@ async def _batches(
                 return
 
 
-def _sees(call: Call) -> Visibility | None:
-    """What the caller may see now; None if the logon session has ended, or the account has no role any more."""
+def _sees(call: Call, roles: frozenset[Role]) -> Visibility | None:
+    """What the caller may see now; None if the logon session has ended, or the account may not follow any more."""
     try:
         account = find_logon(call.engine, call.logon.token).account
     except NotAuthenticated:
         return None
-    return Visibility.of(account) if EVERYONE & account.roles else None
+    return Visibility.of(account) if roles & account.roles else None
 
 
-def _written(row: Row, at: datetime) -> bytes:
-    return _event("session", summary(row, at))
-
-
-def _event(name: str, data: object) -> bytes:
+def event(name: str, data: object) -> bytes:
+    """A server-sent event."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(data))
 
 
 def _present(place: str) -> bytes:
-    return b"id: %s\n%s" % (place.encode(), _event("present", {}))
-
-
-_QUERY = ("last_event_id",)
-OPERATIONS = (
-    Operation("GET", "/restore-sessions/events", _all, EVERYONE, query=_QUERY),
-    Operation("GET", "/restore-sessions/{id}/events", _one, EVERYONE, query=_QUERY),
-)
+    return b"id: %s\n%s" % (place.encode(), event("present", {}))
