@@ -6,6 +6,7 @@ The emulator is ours and knows what is documented; nothing here says how a real 
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -120,6 +121,13 @@ def test_addresses_that_are_none_are_refused(address: str) -> None:
 def test_addresses_are_read() -> None:
     assert Address.parse("https://[::1]:1?smb=2") == Address("::1", 1, 2)
     assert Address.parse("https://host") == Address("host", 5986, 445)
+
+
+def test_a_library_that_is_not_installed_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "restorium.hosts.hyperv", None)
+    with pytest.raises(Unsupported, match="library") as caught:
+        open_host("hyperv", "https://host", Login("somebody", "secret"))
+    assert "restorium[hyperv]" in caught.value.hint
 
 
 @pytest.mark.parametrize("login", [Login(), Login("somebody")])
