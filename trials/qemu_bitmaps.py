@@ -207,6 +207,6 @@ TRIAL = Trial(
     "The last kept backup with the listed changes put in is the disk of now, or the disk is read whole.",
     case,
     short=2,
-    long=100,
+    long=60,
     judge=_judge,
 )

@@ -127,13 +127,11 @@ class Qmp:
             raise self._lost(error) from error
         if greeting is None:
             raise self._lost(ConnectionResetError())
-        if "QMP" not in greeting:
-            raise HostError(
-                f"what answers on the QMP socket of {self._name} is not QEMU",
-                hint="Name the socket of -qmp in the description.",
-            )
-        told = greeting["QMP"]["version"]["qemu"]
-        version = (told["major"], told["minor"])
+        try:
+            told = greeting["QMP"]["version"]["qemu"]
+            version = (int(told["major"]), int(told["minor"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._not_qemu() from error
         if version < _OLDEST:
             raise Unsupported(
                 f"{self._name} runs under QEMU {version[0]}.{version[1]}, which is too old",
@@ -167,11 +165,14 @@ class Qmp:
         except ValueError:
             message = None
         if not isinstance(message, dict):
-            raise HostError(
-                f"what answers on the QMP socket of {self._name} is not QEMU",
-                hint="Name the socket of -qmp in the description.",
-            )
+            raise self._not_qemu()
         return message
+
+    def _not_qemu(self) -> HostError:
+        return HostError(
+            f"what answers on the QMP socket of {self._name} is not QEMU",
+            hint="Name the socket of -qmp in the description.",
+        )
 
     def _lost(self, error: OSError) -> HostError:
         if isinstance(error, TimeoutError):
