@@ -49,6 +49,8 @@ class Relay:
     def _carry(self, near: socket.socket) -> None:
         with suppress(OSError), near, socket.create_connection(("127.0.0.1", self._target)) as far:
             ends = {near: far, far: near}
+            for end in ends:
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open |= set(ends)
             try:
                 with selectors.DefaultSelector() as selector:

@@ -64,6 +64,15 @@ class Address:
         return cls(parts.hostname, port)
 
 
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """content: what the service has, kept because to ask for it is a question of its own each time."""
+
+    instance: Any
+    content: Any
+    files: httpx.Client
+
+
 class Connection:
     """One logon, made when it is needed and made anew when it ran out. For any number of threads."""
 
@@ -73,27 +82,26 @@ class Connection:
             raise InvalidInput("a vCenter Server needs a user name and a password", hint="Give both.")
         self._login = login
         self._lock = threading.Lock()
-        self._instance: Any = None
-        self._files: httpx.Client | None = None
+        self._session: _Session | None = None
 
     def call(self, function: Callable[[Any], T]) -> T:
         """``function`` of the service content. It may be called twice, if the session ran out meanwhile.
 
         Raises HostError for what the libraries raise; faults of vSphere pass, for callers know them better.
         """
-        instance = self._logged_on()
+        session = self._logged_on()
         with self._explained():
             try:
-                return function(instance.content)
+                return function(session.content)
             except vim.fault.NotAuthenticated:
-                self._forget(instance)
-        instance = self._logged_on()
+                self._forget(session)
+        session = self._logged_on()
         with self._explained():
-            return function(instance.content)
+            return function(session.content)
 
     def object(self, kind: Any, moref: str) -> Any:
         """A managed object by its id; nothing is asked yet."""
-        return kind(moref, self._logged_on()._stub)
+        return kind(moref, self._logged_on().instance._stub)
 
     def task(self, start: Callable[[Any], Any], *, what: str) -> Any:
         """What the task that ``start`` begins gave. ``what`` is for the message of a failure. Raises HostError."""
@@ -142,37 +150,35 @@ class Connection:
         content: Iterator[bytes] | None = None,
     ) -> Iterator[httpx.Response]:
         """A request for a file, by the session of the SOAP interface. Its answer is read by the caller."""
-        instance, files = self._logged_on(), self._files
-        assert files is not None
+        session = self._logged_on()
         for last in (False, True):
-            cookie = instance._stub.cookie.partition(";")[0]
-            sent = {**(headers or {}), "Cookie": cookie}
-            with self._explained(), files.stream(method, url, headers=sent, content=content) as answer:
+            sent = {**(headers or {}), "Cookie": session.instance._stub.cookie.partition(";")[0]}
+            with (
+                self._explained(),
+                session.files.stream(method, url, headers=sent, content=content) as answer,
+            ):
                 if answer.status_code != _UNAUTHORISED or last or content is not None:
                     yield answer
                     return
-            self._forget(instance)
-            instance, files = self._logged_on(), self._files
-            assert files is not None
+            self._forget(session)
+            session = self._logged_on()
 
     def close(self) -> None:
         with self._lock:
-            instance, self._instance = self._instance, None
-            files, self._files = self._files, None
-        if files is not None:
-            files.close()
-        if instance is not None:
+            session, self._session = self._session, None
+        if session is not None:
+            session.files.close()
             with suppress(Exception):  # it is gone anyway
-                Disconnect(instance)
+                Disconnect(session.instance)
 
-    def _logged_on(self) -> Any:
+    def _logged_on(self) -> _Session:
         with self._lock:
-            if self._instance is None:
+            if self._session is None:
                 with self._explained():
-                    self._instance = self._log_on()
-            return self._instance
+                    self._session = self._log_on()
+            return self._session
 
-    def _log_on(self) -> Any:
+    def _log_on(self) -> _Session:
         host, port = self.address.host, self.address.port
         context = trusting(host, port, self._login.thumbprint, timeout=_CONNECT_SECONDS)
         try:
@@ -189,21 +195,19 @@ class Connection:
                 f"{host} does not let {self._login.username} in",
                 hint="Check user name and password; vCenter names look like name@vsphere.local.",
             ) from None
-        self._files = httpx.Client(
+        files = httpx.Client(
             base_url=f"https://{host}:{port}",
             verify=context,
             timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
             trust_env=False,
         )
-        return instance
+        return _Session(instance, instance.RetrieveContent(), files)
 
-    def _forget(self, instance: Any) -> None:
+    def _forget(self, session: _Session) -> None:
+        """Its files stay open for those who are still reading."""
         with self._lock:
-            if self._instance is instance:
-                self._instance = None
-                if self._files is not None:
-                    self._files.close()
-                    self._files = None
+            if self._session is session:
+                self._session = None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
