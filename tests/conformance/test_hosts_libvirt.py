@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,14 @@ from restorium.disks.interface import Extent
 from restorium.hosts import open_host, room
 from restorium.hosts.interface import Chain, Host, Login, OpenVm, RestoreTarget, VmDescription
 from restorium.hosts.libvirt.virsh import Virsh
-from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists, Unsupported, VmNotFound
+from restorium.vocabulary.errors import (
+    HostError,
+    InvalidInput,
+    TargetExists,
+    TargetFull,
+    Unsupported,
+    VmNotFound,
+)
 from restorium.vocabulary.restore import Placement
 from tests.support.disks import MIB, qemu_img, read_all
 from tests.support.labs.libvirt import LibvirtLab, bitmaps, disk
@@ -526,3 +534,21 @@ def test_a_vm_that_no_restore_made_is_no_ref_of_one(lab: LibvirtLab, host: Host,
     for ref in ("00000000-0000-0000-0000-000000000000", vm.upper(), "web"):
         with pytest.raises(VmNotFound), host.open_vm(ref):
             pass
+
+
+def test_storage_that_is_full_is_told_and_nothing_is_left(lab: LibvirtLab, host: Host, vm: str) -> None:
+    target = host.restore_target(_described(host, vm), attempt="a1", original_ref=vm, new_name="copy")
+    [first, _] = _described(host, vm).disks
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, before[1]))
+    try:
+        with (
+            pytest.raises(TargetFull),
+            target.create_disk(first, [Extent(0, first.size, hole=False)]) as writer,
+        ):
+            writer.write(0, b"x" * first.size)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    target.discard()
+    assert not lab.leftovers()
+    assert [each.name for each in host.inventory()] == ["web"]

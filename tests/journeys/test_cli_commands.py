@@ -350,6 +350,8 @@ def test_last_administrator_stays(command: Command) -> None:
         (("repository", "remove", "local"), 6, "nightly"),
         (("account", "add", "x", "--role", "King"), 2, "King"),
         (("host", "add", "image-folder", "y", "/nonexistent/folder"), 1, "/nonexistent/folder"),
+        (("host", "add", "libvirt", "y", "--address", "qemu+ssh://x/system"), 2, "qemu+ssh://x/system"),
+        (("host", "add", "libvirt", "y", "--address", "qemu+unix:///system?socket=/none"), 1, "/none"),
         (("repository", "add", "z", "ftp://example"), 2, "ftp"),
         (("repository", "add", "z", "/tmp/z", "--capacity", "much"), 2, "much"),
         (("points", "--server", "https://127.0.0.1:1"), 3, "127.0.0.1:1"),
