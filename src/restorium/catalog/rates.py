@@ -111,7 +111,8 @@ def measure(connection: Connection, session: Row, disks: Sequence[Row], *, ended
     connection.execute(
         sa.update(restore_rates).where(restore_rates.c.session_id == session.id).values(values)
     )
-    left = _left(connection, rates, values, disks)
+    # Earlier restores tell nothing of how fast a running VM takes its disks over.
+    left = None if session.spec.get("instant") else _left(connection, rates, values, disks)
     expected = None if left is None else at + timedelta(seconds=left)
     _note(connection, session.id, {"measured_at": at, "speed": speed, "expected_end": expected})
     _sample(connection, session, at, copied, verified, ended=ended)

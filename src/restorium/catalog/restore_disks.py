@@ -106,13 +106,19 @@ def restart_disk(connection: Connection, session_id: UUID, disk_key: str) -> Non
 
 
 def _record_progress(connection: Connection, session: Row, *, ended: bool) -> None:
-    """A byte is half done when it is copied, and done when it is verified. Of a disk that failed no more is planned."""
+    """A byte is half done when it is copied, and done when it is verified; of an instant restore when it is copied.
+
+    Of a disk that failed no more is planned.
+    """
     found = disks(connection, session.id)
-    halves = {disk.disk_key: disk.copied_bytes + disk.verified_bytes for disk in found}
-    done = sum(halves.values()) // 2
+    passes = 1 if session.spec.get("instant") else 2
+    reached = {disk.disk_key: disk.copied_bytes + disk.verified_bytes for disk in found}
+    done = sum(reached.values()) // passes
     failed = {disk.disk_key for disk in found if disk.result is SessionResult.FAILED}
-    goals = (halves[disk.disk_key] if disk.disk_key in failed else 2 * disk.planned_bytes for disk in found)
-    planned = sum(goals) // 2
+    goals = (
+        reached[disk.disk_key] if disk.disk_key in failed else passes * disk.planned_bytes for disk in found
+    )
+    planned = sum(goals) // passes
     percent = progress_percent(done, planned, finished=False)
     connection.execute(
         sa.update(restore_sessions)

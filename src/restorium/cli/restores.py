@@ -76,6 +76,13 @@ def restore(
         str | None, typer.Option(help="Folder, resource pool, VDC or vApp for the VM beside the original.")
     ] = None,
     power_on: Annotated[bool, typer.Option("--power-on", help="Start the VM afterwards.")] = False,
+    instant: Annotated[
+        bool,
+        typer.Option(
+            "--instant",
+            help="Run the VM beside the original at once, and move it off the repository meanwhile.",
+        ),
+    ] = False,
     follow: Follow = False,
     dry_run: Annotated[
         bool,
@@ -85,10 +92,11 @@ def restore(
     """Restore a VM, over the original unless told otherwise."""
     body = {
         "restore_point_id": str(parse_guid(point)),
-        "keep_original": keep_original or name is not None or host is not None,
+        "keep_original": keep_original or name is not None or host is not None or instant,
         "host_id": None if host is None else client.named("/hosts", host)["id"],
         "new_name": name,
         "power_on": power_on,
+        "instant": instant,
         "placement": {"container": container, "storage": storage, "networks": _mapping(network or [])},
     }
     if dry_run:

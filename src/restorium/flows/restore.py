@@ -2,21 +2,24 @@
 
 Over the original or beside it, the VM is written under a temporary name, read back, and only then given its
 final name; until then the original is untouched. A quick rollback is a restore over the original: it ends in
-the same bytes, and writing all of them is the way that needs no trust in what the original's disks hold now.
+the same bytes, and writing all of them is the way that needs no trust in what the original's disks hold now. An
+instant restore (flows/instant.py) runs the VM first and gives it its disks while it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.engine import Connection
 
 from restorium.catalog import hosts, points, restore_sessions
 from restorium.catalog.listing import Row, Visibility
-from restorium.flows import evidence
+from restorium.flows import evidence, making
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
+from restorium.flows.instant import InstantRestoring
 from restorium.flows.restoring import Restoring
 from restorium.flows.sessions import Outcome, SessionFlows
 from restorium.hosts import kind_of
@@ -24,13 +27,15 @@ from restorium.vocabulary.errors import InvalidInput, NotFound, Unsupported
 from restorium.vocabulary.restore import Caller, RestoreSpec
 from restorium.vocabulary.sessions import SessionResult, SessionState
 
+Work = TypeVar("Work", bound=Restoring)
+
 
 def start(engine: Engine, spec: RestoreSpec, caller: Caller, *, idempotency_key: str | None = None) -> UUID:
     """Ask for a restore; gives the id of its session, at once. The restore itself outlives the process.
 
     With an idempotency key that the caller has used already, the session of that time. Raises NotFound for the restore
-    point or the host, InvalidInput for a new name without keep_original, Unsupported for a placement that the host does
-    not offer, Conflict for a key used otherwise.
+    point or the host, InvalidInput for a new name without keep_original, Unsupported for a placement or an instant
+    restore that the host does not offer, Conflict for a key used otherwise.
     """
     with engine.database.write() as connection:
         point = asked_for(connection, spec)
@@ -62,8 +67,11 @@ def asked_for(connection: Connection, spec: RestoreSpec) -> Row:
         raise NotFound(f"there is no restore point {spec.vm_restore_point_id}")
     if spec.host_id is not None:
         hosts.get(connection, spec.host_id)
+    host_id = spec.host_id or point.host_id
     if spec.placement.chooses:
-        check_places(connection, spec.host_id or point.host_id)
+        check_places(connection, host_id)
+    if spec.instant and not kind_of((host := hosts.get(connection, host_id)).kind).instant:
+        raise Unsupported(f"the host {host.name} cannot run a VM from its restore point", hint=making.REMEDY)
     return point
 
 
@@ -86,9 +94,16 @@ def cancel(engine: Engine, session_id: UUID) -> None:
 
 
 def _carry_out(engine: Engine, session_id: UUID) -> Outcome:
-    work = Restoring(engine, session_id)
+    if engine.attempt(lambda: Restoring(engine, session_id).spec).instant:
+        with InstantRestoring(engine, session_id) as instant:
+            return _bring_about(engine, instant, _run_at_once)
+    return _bring_about(engine, Restoring(engine, session_id), _restore)
+
+
+def _bring_about(engine: Engine, work: Work, course: Callable[[Work], None]) -> Outcome:
+    """Go through a course of steps, or take back what it made."""
     try:
-        _restore(work)
+        course(work)
     except Exception as error:  # noqa: BLE001  whatever it was, what is half written goes
         failure = error if isinstance(error, StepFailed) else StepFailed.of(error)
         failure, stands = work.step_abandon(failure)
@@ -109,6 +124,15 @@ def _restore(work: Restoring) -> None:
     work.step_finalise()
 
 
+def _run_at_once(work: InstantRestoring) -> None:
+    work.step_name()
+    work.step_preflight()
+    work.step_whole()
+    work.step_start()
+    work.step_move()
+    work.step_finalise()
+
+
 def _outcome(engine: Engine, work: Restoring) -> Outcome:
     """Of a VM that stands. A Warning's reason names the disks that were lost, or says that nothing was started."""
     spec = engine.attempt(lambda: work.spec)
@@ -117,7 +141,7 @@ def _outcome(engine: Engine, work: Restoring) -> Outcome:
         lost = "; ".join(each.message for each in work.failures.values())
         told = f"{len(work.whole)} of {len(work.disks)} disks are restored, {work.place}: {lost}"
         return Outcome(SessionResult.WARNING, failure.code, told, failure.hint)
-    refusal = work.step_power_on() if spec.power_on else None
+    refusal = work.step_power_on() if spec.power_on and not spec.instant else None
     if refusal is not None:
         told = f"the VM is restored but not powered on: {refusal.message}"
         return Outcome(SessionResult.WARNING, refusal.code, told, refusal.hint)

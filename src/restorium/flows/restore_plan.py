@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from restorium.catalog import hosts, rates
-from restorium.flows import preflight, restore, restored_name
+from restorium.flows import making, preflight, restore, restored_name
 from restorium.flows.control import Control
 from restorium.flows.engine import Engine
 from restorium.flows.maintenance import Progress
@@ -114,12 +114,13 @@ class _Planning:
         self._progress("preflight", 0, None)
 
         def make_target() -> RestoreTarget:
-            target = host.restore_target(
+            target = making.target(
+                host,
+                self._spec,
                 self._source.description,
                 attempt=str(uuid4()),
                 original_ref=self._point.vm_ref,
                 new_name=name,
-                placement=self._spec.placement,
             )
             self._not_carried = target.not_carried()
             return target

@@ -46,6 +46,12 @@ class RestoreRecord:
         with self._database.write() as connection:
             restore_sessions.plan(connection, self._session_id, planned)
 
+    def planned(self) -> dict[str, int]:
+        """By the disk's key, the bytes of data in it."""
+        with self._database.read() as connection:
+            disks = restore_sessions.disks(connection, self._session_id)
+        return {disk.disk_key: disk.planned_bytes for disk in disks}
+
     def reached(self, disk_key: str) -> tuple[int, int]:
         """A disk's checkpoint, and the bytes of data copied up to it."""
         with self._database.read() as connection:

@@ -11,7 +11,7 @@ from uuid import UUID
 from restorium.catalog.listing import Row
 from restorium.catalog.restore_sessions import NewDisk, spec_of
 from restorium.disks.interface import DiskReader
-from restorium.flows import descriptions, preflight, restored_name
+from restorium.flows import descriptions, making, preflight, restored_name
 from restorium.flows.control import Control
 from restorium.flows.durable import StepFailed
 from restorium.flows.engine import Engine
@@ -317,12 +317,13 @@ class Restoring:
         return self._made_target(self._description)
 
     def _made_target(self, description: VmDescription) -> RestoreTarget:
-        return self._host.restore_target(
+        return making.target(
+            self._host,
+            self.spec,
             description,
             attempt=str(self._session_id),
             original_ref=self._session.vm_ref,
             new_name=self._name,
-            placement=self.spec.placement,
         )
 
     @contextmanager

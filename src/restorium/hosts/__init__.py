@@ -21,6 +21,7 @@ class Kind:
     """A kind of host, and what the Enterprise Manager API calls it.
 
     open: takes an address in the kind's own form. places: whether a restore may name storage, networks and container.
+    instant: whether a VM can run from its restore point at once; its hosts are InstantHosts.
     about: what the address is, for people. logon: whether there is a user name and password to give.
     """
 
@@ -29,6 +30,7 @@ class Kind:
     host_type: HostType
     server_type: ManagedServerType
     places: bool = False
+    instant: bool = False
     about: str = "address"
     logon: bool = True
 
@@ -98,6 +100,7 @@ _KINDS = {
         Platform.VMWARE,
         HostType.ESXI,
         ManagedServerType.ESXI,
+        instant=True,
         about="folder on the server's machine, with a TOML file for each VM",
         logon=False,
     ),

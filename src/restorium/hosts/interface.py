@@ -194,6 +194,39 @@ class RestoreTarget(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ServedDisk:
+    """A disk of a restore point that this machine serves over NBD, to be read: the export ``name`` at a unix socket."""
+
+    socket: Path
+    name: str
+
+
+class InstantTarget(RestoreTarget, Protocol):
+    """A VM that runs before its disks are there: on top of a restore point, which is served meanwhile.
+
+    What the guest writes goes to images of its own, under temporary names as those of any restore. When the server
+    is away for a time, the guest waits for it. Disks are not created, reopened or read here. ``finalise`` and
+    ``discard`` do with the running VM what they do with a written one: it goes on running, or is powered off and
+    removed.
+    """
+
+    def start(self, served: Mapping[str, ServedDisk]) -> None:
+        """Run the VM; nothing happens if it runs. served: by the disk's key, all of them.
+
+        A VM that ended meanwhile is started again, with what it has written.
+        """
+        ...
+
+    def moved(self) -> Mapping[str, float]:
+        """How much of each disk, by key, is the VM's own, from 0 to 1; begins to move what is not being moved.
+
+        0 where the host cannot tell for now, as of a guest that waits for the server. Raises HostError if a disk cannot
+        be moved or the VM does not run.
+        """
+        ...
+
+
 class Host(Protocol):
     """One hypervisor or image folder. All methods raise HostError or one of its kind.
 
@@ -273,4 +306,15 @@ class Contains(Protocol):
 
     def containers(self) -> Sequence[Container]:
         """All of them, each after what it is in. Raises HostError."""
+        ...
+
+
+@runtime_checkable
+class InstantHost(Protocol):
+    """What a host offers besides if its kind is ``instant``."""
+
+    def instant_target(
+        self, description: VmDescription, *, attempt: str, new_name: str, placement: Placement = _ANYWHERE
+    ) -> InstantTarget:
+        """As ``Host.restore_target`` does for a VM beside the original."""
         ...

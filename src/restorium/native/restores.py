@@ -37,7 +37,8 @@ class NewPlacement(msgspec.Struct, forbid_unknown_fields=True):
 class NewRestore(msgspec.Struct, forbid_unknown_fields=True):
     """A restore over the original, or with ``keep_original`` beside it, as ``new_name`` or a name made up.
 
-    host_id: restore to this host instead, which needs ``keep_original``, as ``placement`` does.
+    host_id: restore to this host instead, which needs ``keep_original``, as ``placement`` does. instant: run the VM
+    from the restore point at once and move it off the repository while it runs; beside the original too.
     """
 
     restore_point_id: UUID
@@ -47,6 +48,7 @@ class NewRestore(msgspec.Struct, forbid_unknown_fields=True):
     quick_rollback: bool = False
     host_id: UUID | None = None
     placement: NewPlacement = msgspec.field(default_factory=NewPlacement)
+    instant: bool = False
 
 
 class Links(msgspec.Struct, rename={"self_": "self"}):
@@ -186,6 +188,7 @@ def _spec(call: Call) -> RestoreSpec:
         new_name=new.new_name,
         host_id=new.host_id,
         placement=Placement(**msgspec.structs.asdict(new.placement)),
+        instant=new.instant,
     )
     with call.engine.database.read() as connection:
         if points.vm_listing.one(connection, new.restore_point_id, call.visible) is None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from restorium.nbd import protocol
 from restorium.nbd.negotiation import MOST_READ_BYTES, Chosen, Ended, negotiate
 from restorium.nbd.protocol import Allocation, Chunk, Command, CommandFlag, Error
-from restorium.nbd.shared import Shared, Unreadable
+from restorium.nbd.shared import Away, Shared, Unreadable
 
 _THREADS = 4
 _MOST_EXTENTS = 4096
@@ -143,7 +143,7 @@ class Serving:
                 else:
                     refused = (Command.WRITE, Command.TRIM, Command.WRITE_ZEROES)
                     self._send_simple(request, Error.EPERM if request.command in refused else Error.EINVAL)
-        except Ended:
+        except (Ended, Away):
             pass
         finally:
             # The others wait for what will never come.

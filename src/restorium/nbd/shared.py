@@ -22,6 +22,10 @@ class Source(Protocol):
     def read_into(self, offset: int, buffer: memoryview) -> None: ...
 
 
+class Away(Exception):
+    """Raised by a source that cannot be read for now: the client is hung up on, and comes again."""
+
+
 class Unreadable(Exception):
     """The source could not do it, and its owner has been told why."""
 

@@ -36,6 +36,7 @@ class RestoreSpec:
     quick_rollback: only blocks that differ need be written; excludes ``keep_original``.
     host_id: restore to this host and not to the VM's own; always under a name that is free there.
     placement: where on the host; a VM restored over the original stays where it is.
+    instant: run the VM from the restore point at once, beside the original, and move it off while it runs.
     """
 
     vm_restore_point_id: UUID
@@ -45,6 +46,7 @@ class RestoreSpec:
     new_name: str | None = None
     host_id: UUID | None = None
     placement: Placement = field(default_factory=Placement)
+    instant: bool = False
 
     def __post_init__(self) -> None:
         if self.keep_original and self.quick_rollback:
@@ -61,6 +63,11 @@ class RestoreSpec:
             raise InvalidInput(
                 "a VM restored over the original stays on its storage and networks",
                 hint="Keep the original, or give a new name, to choose where the VM goes.",
+            )
+        if self.instant and not self.keep_original:
+            raise InvalidInput(
+                "a VM that runs from its restore point at once is made beside the original",
+                hint="Keep the original, or give a new name.",
             )
 
 

@@ -51,7 +51,8 @@ class RestoreKind(StrEnum):
 class RestorePhase(StrEnum):
     """What a restore is doing, in order; finer than its state and shown by the native API alone.
 
-    Files are restored from a mount, which is the one phase of theirs between ``queued`` and ``done``.
+    Files are restored from a mount, which is the one phase of theirs between ``queued`` and ``done``. A VM that runs at
+    once goes through mounted (its disks are served), started and moving between ``preflight`` and ``finalising``.
     """
 
     QUEUED = "queued"
@@ -62,6 +63,8 @@ class RestorePhase(StrEnum):
     FINALISING = "finalising"
     DONE = "done"
     MOUNTED = "mounted"
+    STARTED = "started"
+    MOVING = "moving"
 
 
 _NEXT: dict[SessionState, frozenset[SessionState]] = {

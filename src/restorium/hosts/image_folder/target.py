@@ -100,12 +100,12 @@ class ImageFolderTarget:
 
     def reopen_disk(self, disk: DiskInfo) -> DiskWriter | None:
         try:
-            return reopen_disk(self._written(disk), disk.size, written_format(disk))
+            return reopen_disk(self.image(disk), disk.size, written_format(disk))
         except (DiskMissing, DiskDamaged):
             return None
 
     def read_disk(self, disk: DiskInfo) -> DiskReader:
-        return open_disk(self._written(disk), written_format(disk))
+        return open_disk(self.image(disk), written_format(disk))
 
     def finalise(self, left_out: Collection[str] = ()) -> str:
         """See RestoreTarget. Raises TargetExists, with nothing moved, if a final name was taken meanwhile."""
@@ -250,8 +250,8 @@ class ImageFolderTarget:
     def _temporary(self, disk: DiskInfo) -> Path:
         return self._folder / self._hidden(f"{self._number(disk)}.{written_format(disk)}")
 
-    def _written(self, disk: DiskInfo) -> Path:
-        """The image under the name that it has now."""
+    def image(self, disk: DiskInfo) -> Path:
+        """The disk's image under the name that it has now, or will have when it is made."""
         temporary = self._temporary(disk)
         if temporary.exists():
             return temporary

@@ -16,6 +16,7 @@ from restorium.hosts.image_folder.hardware import read_hardware
 from restorium.hosts.image_folder.opening import described, disk_info, open_still
 from restorium.hosts.interface import (
     Chain,
+    InstantTarget,
     LocalImage,
     OpenVm,
     RestoreTarget,
@@ -25,6 +26,7 @@ from restorium.hosts.interface import (
 )
 from restorium.hosts.qemu import daemon
 from restorium.hosts.qemu.fleece import fleeced
+from restorium.hosts.qemu.instant import InstantQemuTarget
 from restorium.hosts.qemu.machine import MachineDisk, file_source, start
 from restorium.hosts.qemu.qmp import NotRunning
 from restorium.hosts.qemu.serving import Held, Place
@@ -117,8 +119,7 @@ class QemuFolder:
         new_name: str | None,
         placement: Placement = _ANYWHERE,
     ) -> RestoreTarget:
-        if placement.chooses:
-            raise Unsupported("a folder of VMs has neither storage nor networks to choose from")
+        _refuse(placement)
         original = None
         if new_name is None:
             try:
@@ -133,6 +134,12 @@ class QemuFolder:
             new_name=new_name,
             original=original,
         )
+
+    def instant_target(
+        self, description: VmDescription, *, attempt: str, new_name: str, placement: Placement = _ANYWHERE
+    ) -> InstantTarget:
+        _refuse(placement)
+        return InstantQemuTarget(self._folder, description, attempt=attempt, new_name=new_name)
 
     def _vm(self, ref: str) -> Vm:
         return Vm(self._folder, ref, self._images.description(ref))
@@ -168,6 +175,11 @@ class QemuFolder:
         hold.alone()
         place = Place(self._folder, vm.ref, vm.description.name)
         return dict(stack.enter_context(daemon.served(place, images, chain)))
+
+
+def _refuse(placement: Placement) -> None:
+    if placement.chooses:
+        raise Unsupported("a folder of VMs has neither storage nor networks to choose from")
 
 
 def _as_file(stack: ExitStack, folder: Path, disk: DescribedDisk, token: str | None) -> Held:

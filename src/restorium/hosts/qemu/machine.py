@@ -50,8 +50,8 @@ def start(
     if program is None:
         raise Unsupported(f"{PROGRAM} is not installed here", hint="Install QEMU for x86 on the server.")
     arguments = [*_machine(name, hardware), *_disks(disks), *_nics(hardware.nics)]
-    arguments += ["-qmp", f"unix:{_escaped(qmp.name)},server=on,wait=off"]
-    arguments += ["-chardev", f"file,id=console,path={_escaped(console.name)}", "-serial", "chardev:console"]
+    arguments += ["-qmp", f"unix:{escaped(qmp.name)},server=on,wait=off"]
+    arguments += ["-chardev", f"file,id=console,path={escaped(console.name)}", "-serial", "chardev:console"]
     arguments.append("-daemonize")
     qmp.unlink(missing_ok=True)
     try:
@@ -72,12 +72,12 @@ def start(
 
 def file_source(path: Path, image_format: str) -> str:
     """A disk in a file, for MachineDisk."""
-    return f"driver={image_format},file.driver=file,file.filename={_escaped(str(path.absolute()))}"
+    return f"driver={image_format},file.driver=file,file.filename={escaped(str(path.absolute()))}"
 
 
 def _machine(name: str, hardware: Hardware) -> Iterator[str]:
     yield from ("-nodefaults", "-no-user-config", "-machine", "q35", *accelerator())
-    yield from ("-name", _escaped(name), "-display", "none", "-vga", "std", "-monitor", "none")
+    yield from ("-name", escaped(name), "-display", "none", "-vga", "std", "-monitor", "none")
     yield from ("-m", str(hardware.memory_mib or _DEFAULT_MIB), "-smp", str(hardware.cpus or 1))
     yield from ("-sandbox", "on,obsolete=deny,resourcecontrol=deny")
     if hardware.firmware is Firmware.UEFI:
@@ -116,5 +116,5 @@ def _nics(nics: Sequence[Nic]) -> Iterator[str]:
         yield from ("-netdev", f"{kind},id=net{number}", "-device", f"{model},netdev=net{number}{mac}")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     return text.replace(",", ",,")

@@ -29,6 +29,10 @@ class NotRunning(HostError):
     """Nobody listens on the socket: the VM is off. Stays inside the package."""
 
 
+class Silent(HostError):
+    """QEMU runs and does not answer, as one does that waits for a disk. Stays inside the package."""
+
+
 class Refused(HostError):
     """QEMU answered a command with an error. ``reason`` is QEMU's own. Stays inside the package."""
 
@@ -62,6 +66,11 @@ class Qmp:
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             connection.close()
             raise NotRunning(f"{name} does not run: nobody listens on {path}") from None
+        except BlockingIOError as error:
+            connection.close()
+            raise Silent(
+                f"{name} takes no more connections on {path}", hint="Look whether it hangs."
+            ) from error
         except OSError as error:
             connection.close()
             raise HostError(
@@ -119,7 +128,7 @@ class Qmp:
         try:
             greeting = self._message(time.monotonic() + timeout)
         except TimeoutError as error:
-            raise HostError(
+            raise Silent(
                 f"QEMU does not answer on the QMP socket of {self._name}",
                 hint="A QMP socket serves one program at a time: give Restorium one of its own.",
             ) from error
@@ -176,7 +185,7 @@ class Qmp:
 
     def _lost(self, error: OSError) -> HostError:
         if isinstance(error, TimeoutError):
-            return HostError(f"the QEMU of {self._name} does not answer", hint="Look whether it hangs.")
+            return Silent(f"the QEMU of {self._name} does not answer", hint="Look whether it hangs.")
         return NotRunning(f"the QEMU of {self._name} has ended", hint="Look at its log for why.")
 
 
