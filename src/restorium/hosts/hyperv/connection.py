@@ -29,6 +29,7 @@ from spnego.exceptions import SpnegoError
 from restorium.hosts.hyperv.address import Address
 from restorium.hosts.hyperv.pipelines import Pipeline
 from restorium.hosts.interface import Login
+from restorium.hosts.pinning import trusting
 from restorium.vocabulary.errors import HostError
 
 _CONNECT_SECONDS = 15
@@ -123,7 +124,6 @@ class Connection:
             password=self._login.password,
             ssl=True,
             auth="negotiate",
-            cert_validation=self._login.thumbprint is None,
             connection_timeout=_CONNECT_SECONDS,
             operation_timeout=_ANSWER_SECONDS,
             read_timeout=_ANSWER_SECONDS + 10,
@@ -133,7 +133,13 @@ class Connection:
         if self._login.thumbprint is None:
             session.verify = _trusted()
         else:
-            session.mount("https://", _Pinned(self._login.thumbprint))
+            context = trusting(
+                self._address.host,
+                self._address.winrm_port,
+                self._login.thumbprint,
+                timeout=_CONNECT_SECONDS,
+            )
+            session.mount("https://", _Pinned(context))
         wsman.transport.session = session
         return wsman
 
@@ -181,14 +187,17 @@ def _begun(pool: RunspacePool, pipeline: Pipeline) -> PowerShell:
 
 
 class _Pinned(HTTPAdapter):
-    """Connections to a host with the certificate of this SHA-256, and to no other."""
+    """Connections whose certificates the context decides on, and nobody else."""
 
-    def __init__(self, thumbprint: str) -> None:
-        self._thumbprint = thumbprint
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options, assert_fingerprint=self._thumbprint)
+        super().init_poolmanager(*arguments, **options, ssl_context=self._context, assert_hostname=False)
+
+    def cert_verify(self, *arguments: Any) -> None:
+        """Adds no authorities, as it would otherwise."""
 
 
 def _sized(value: Any) -> Any:
