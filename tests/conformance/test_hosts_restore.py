@@ -19,6 +19,8 @@ from restorium.hosts import open_host
 from restorium.hosts.interface import Host, RestoreTarget, VmDescription
 from restorium.vocabulary.errors import Conflict, HostError, InvalidInput, TargetExists, VmNotFound
 from tests.support.disks import MIB, copy_bytes, read_all, write_image
+from tests.support.labs import open_lab_host
+from tests.support.labs.cloud_director import CloudDirectorLab as EmulatedCloudDirector
 from tests.support.labs.hyperv.lab import HyperVLab as EmulatedHyperV
 from tests.support.labs.hyperv.machines import Nic
 from tests.support.labs.libvirt import LibvirtLab as RealLibvirt
@@ -118,11 +120,31 @@ class LibvirtLab:
         self._real.close()
 
 
+class CloudDirectorLab:
+    """An emulated Cloud Director in front of a folder of images."""
+
+    formats: ClassVar[Mapping[str, str]] = {"disk0": "raw", "disk1": "raw"}
+
+    def __init__(self, folder: Path) -> None:
+        self._emulated = EmulatedCloudDirector(folder)
+        self.host = open_lab_host(self._emulated)
+
+    def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        return self._emulated.add_vm(name, contents)
+
+    def remove_vm(self, ref: str) -> None:
+        self._emulated.remove_vm(ref)
+
+    def close(self) -> None:
+        self._emulated.close()
+
+
 LABS = (
     "image-folder",
     "qemu",
     pytest.param("hyperv", marks=pytest.mark.slow),
     pytest.param("libvirt", marks=pytest.mark.slow),
+    pytest.param("cloud-director", marks=pytest.mark.slow),
 )
 
 
@@ -140,6 +162,9 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
         made = HyperVLab(request.getfixturevalue("emulated"))
     elif request.param == "libvirt":
         made = LibvirtLab(tmp_path)
+        request.addfinalizer(made.close)
+    elif request.param == "cloud-director":
+        made = CloudDirectorLab(tmp_path)
         request.addfinalizer(made.close)
     else:
         made = {"image-folder": ImageFolderLab, "qemu": QemuLab}[request.param](tmp_path)

@@ -306,8 +306,12 @@ class Engine:
 
 
 def _same_place(one: str, other: str) -> bool:
-    """Whether addresses are the same but for the ways to write one that is a URL."""
-    first, second = urlsplit(one), urlsplit(other)
-    if first.scheme != "https" or second.scheme != "https":
+    """Whether addresses are the same but for the ways to write one of a web server, with or without its scheme."""
+    first, second = (urlsplit(each if "://" in each else f"https://{each}") for each in (one, other))
+    if one == other or first.scheme != "https" or second.scheme != "https":
         return one == other
-    return (first.hostname, first.port or 443) == (second.hostname, second.port or 443)
+    try:
+        places = [(each.hostname, each.port or 443, each.path.strip("/")) for each in (first, second)]
+    except ValueError:
+        return False
+    return places[0] == places[1] and places[0][0] is not None

@@ -29,7 +29,7 @@ from restorium.hosts.interface import (
     VmDescription,
     VmInfo,
 )
-from restorium.vocabulary.errors import Conflict, HostError, TargetExists, VmNotFound
+from restorium.vocabulary.errors import Conflict, HostError, VmNotFound
 from restorium.vocabulary.restore import Placement
 
 _log = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ class CloudDirector:
         with self._vcenter(vm.vcenter).open_vm(vm.moref, chain) as opened:
             inner = opened.description
             settings: dict[str, Any] = {
-                "vcenter": {"kind": inner.kind, "name": inner.name, "settings": dict(inner.settings)},
+                "vcenter": {"kind": inner.kind, "settings": dict(inner.settings)},
                 "vapp": {"ref": vm.vapp, "name": vm.vapp_name},
                 "vdc": vm.vdc,
                 "storage_profile": vm.storage_profile,
@@ -149,8 +149,9 @@ class CloudDirector:
     ) -> RestoreTarget:
         original = self._original(original_ref)
         if new_name is None and original is not None:
-            inner = self._vcenter(original.vcenter).restore_target(
-                _in_vcenter(description, original.name),
+            vcenter = self._vcenter(original.vcenter)
+            inner = vcenter.restore_target(
+                _in_vcenter(description, _name_in(vcenter, original)),
                 attempt=attempt,
                 original_ref=original.moref,
                 new_name=None,
@@ -167,7 +168,7 @@ class CloudDirector:
             original_ref="" if original is None else original.moref,
             new_name=inner_name(attempt),
         )
-        self._refuse_taken(name, place.vapp, attempt)
+        self._places.refuse_taken(place, name, inner.finalised())
         cards = [nic.network or "" for nic in description.hardware.nics]
         networks = [placement.networks.get(each, each) for each in cards]
         making = Making(name, attempt, place, at, networks)
@@ -180,11 +181,6 @@ class CloudDirector:
             return self._inventory.vm(ref)
         except VmNotFound:
             return None
-
-    def _refuse_taken(self, name: str, vapp: str | None, attempt: str) -> None:
-        for vm in () if vapp is None else self._inventory.vms(f"container=={vapp}"):
-            if vm.name == name and self._actions.mark(vm.ref) != attempt:
-                raise TargetExists(f"the vApp {vm.vapp_name} has a VM {name} already")
 
     def _vcenter_of(self, vdc: str) -> str:
         """The vCenter of a VDC: the only one there is, or that of the VMs in it."""
@@ -212,13 +208,18 @@ class CloudDirector:
             ) from error
 
 
+def _name_in(vcenter: Host, vm: VmRecord) -> str:
+    """What the VM is called in its vCenter, where Cloud Director has names of its own making."""
+    return next((each.name for each in vcenter.inventory() if each.ref == vm.moref), vm.name)
+
+
 def _in_vcenter(description: VmDescription, name: str) -> VmDescription:
     """The description as the vCenter gave it, of its own kind; of another platform's VM as it is."""
     if description.kind != KIND:
         return replace(description, name=name)
     inner = description.settings["vcenter"]
     return VmDescription(
-        str(inner["name"]),
+        name,
         description.disks,
         dict(inner["settings"]),
         kind=str(inner["kind"]),

@@ -41,16 +41,11 @@ def path(ref: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """A name that a VM or vApp may have. Raises InvalidInput."""
-    if (
-        not name.strip()
-        or name != name.strip()
-        or len(name) > _LONGEST
-        or not name.isprintable()
-        or "/" in name
-    ):
+    """A name that a VM or vApp may have, in its vCenter too. Raises InvalidInput."""
+    unfit = set(name) & set("/\\") or name.startswith(".") or name != name.strip()
+    if not name or unfit or not name.isprintable() or len(name.encode()) > _LONGEST:
         raise InvalidInput(
             f"{name[:_LONGEST]!a} cannot be the name of a VM or vApp in Cloud Director",
-            hint=f"A name has 1 to {_LONGEST} characters that can be seen, no slash, and no spaces at its ends.",
+            hint=f"A name has 1 to {_LONGEST} visible bytes, no slashes, no dot in front, no spaces at its ends.",
         )
     return name

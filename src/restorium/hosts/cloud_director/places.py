@@ -9,7 +9,7 @@ from typing import Any
 from restorium.hosts.cloud_director.inventory import Inventory, Vdc, VmRecord
 from restorium.hosts.cloud_director.names import check_name
 from restorium.hosts.interface import Container
-from restorium.vocabulary.errors import InvalidInput
+from restorium.vocabulary.errors import InvalidInput, TargetExists
 from restorium.vocabulary.restore import Placement
 
 
@@ -60,6 +60,12 @@ class Places:
                 )
         profile = None if placement.storage is None else self._inventory.profile(vdc, placement.storage)
         return Place(vdc, vapp, check_name(name), profile, known)
+
+    def refuse_taken(self, place: Place, name: str, own: str | None = None) -> None:
+        """Raises TargetExists if a VM in the place's vApp has the name, but for the one of that moref."""
+        for vm in () if place.vapp is None else self._inventory.vms(f"container=={place.vapp}"):
+            if vm.name == name and vm.moref != own:
+                raise TargetExists(f"the vApp {vm.vapp_name} has a VM {name} already")
 
     def _named(
         self, named: str, vdcs: Mapping[str, Vdc], vapps: list[Container], was_in: str

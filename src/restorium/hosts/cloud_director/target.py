@@ -137,6 +137,7 @@ class TakenOver(_InVcenter):
         making = self._making
         with self._one_at_a_time:
             place = self._places.again(making.place)
+            self._places.refuse_taken(place, making.name)
             try:
                 self._actions.take_in(making.vcenter, moref, making.name, place)
             except HostError:
