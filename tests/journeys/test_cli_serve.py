@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -89,6 +92,29 @@ def test_first_start_makes_what_a_client_needs_and_stops_cleanly(
     assert (code, output) == (0, "")
     assert errors.count(password) == 1
     assert not (data / "server.json").exists()
+
+
+def test_client_that_keeps_its_connection_and_is_gone_holds_no_stop_up(
+    tmp_path: Path, started: list[Server]
+) -> None:
+    data = tmp_path / "data"
+    server = Server("--data", str(data), "--listen", "127.0.0.1:0")
+    started.append(server)
+    address = urlsplit(server.url)
+    trusted = ssl.create_default_context(cafile=data / "certificate.pem")
+    with (
+        socket.create_connection((address.hostname, address.port)) as plain,
+        trusted.wrap_socket(plain, server_hostname=address.hostname) as idle,
+    ):
+        idle.sendall(b"GET /api/ HTTP/1.1\r\nHost: %s\r\n\r\n" % address.netloc.encode())
+        assert idle.recv(100).startswith(b"HTTP/1.1 200")
+        code, _, errors = server.stop()
+    at = {
+        line["event"].split(" [")[0]: datetime.fromisoformat(line["timestamp"])
+        for line in map(json.loads, filter(lambda text: text.startswith("{"), errors.splitlines()))
+    }
+    assert code == 0
+    assert at["Finished server process"] - at["Shutting down"] < timedelta(seconds=3)
 
 
 @pytest.mark.slow

@@ -48,6 +48,7 @@ _RULES = [
     ("PUT", f"/repositories/{_NOBODY}/protection", _ADMINISTRATORS),
     ("GET", f"/repositories/{_NOBODY}/use", _MONITORS),
     ("GET", "/host-kinds", _ADMINISTRATORS),
+    ("GET", "/restore-hosts", _RESTORERS),
     ("GET", f"/hosts/{_NOBODY}", _MONITORS),
     ("PATCH", f"/hosts/{_NOBODY}", _ADMINISTRATORS),
     ("PUT", f"/jobs/{_NOBODY}/vms", _ADMINISTRATORS),

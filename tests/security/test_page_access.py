@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from restorium.catalog import accounts, job_sessions, jobs
+from restorium.catalog import accounts, hosts, job_sessions, jobs, points
 from restorium.catalog.accounts import Scope
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
+from restorium.catalog.listing import AllOf, Compare, Visibility
+from restorium.catalog.visibility import WHOLE_HOST
 from restorium.vocabulary.restore import Caller
 from restorium.vocabulary.roles import Role
 from restorium.vocabulary.sessions import SessionResult, SessionState
@@ -155,6 +157,29 @@ def test_what_an_account_may_not_do_is_neither_offered_nor_done(here: Site) -> N
     assert shown.count('data-label="VM"') == 1
     assert browser.get(f"/points/{here.ids['VmRestorePoint']}").status_code == 404
     assert browser.get(f"/sessions/{here.ids['RestoreSession']}").status_code == 404
+
+
+def test_operator_chooses_among_the_hosts_it_may_restore_to(here: Site) -> None:
+    """Those of which its scope has every VM, by their names alone."""
+    vm = here.vms[0]
+    with here.database.write() as connection:
+        operator = accounts.add(connection, "operator", PASSWORD, roles={Role.VM_RESTORE_OPERATOR})
+        accounts.set_scopes(connection, operator.id, [Scope(vm.host_id, vm.vm_ref)])
+        [other] = {row.id: row for row in hosts.list_all(connection) if row.id != vm.host_id}.values()
+    browser = _browser(here)
+    _log_on(browser, "operator")
+    with here.database.read() as connection:
+        [point] = points.vm_listing.page(
+            connection,
+            where=AllOf([Compare("host_id", "==", vm.host_id), Compare("vm_ref", "==", vm.vm_ref)]),
+            visible=Visibility.everything(),
+        )
+    assert f'<option value="{other.id}"' not in browser.get(f"/points/{point.id}").text
+    with here.database.write() as connection:
+        accounts.allow(connection, operator.id, [Scope(other.id, WHOLE_HOST)])
+    text = browser.get(f"/points/{point.id}").text
+    assert f'<option value="{other.id}">{other.name}</option>' in text
+    assert other.address not in text
 
 
 def test_overview_names_vms_that_were_never_backed_up(browser: TestClient, here: Site) -> None:

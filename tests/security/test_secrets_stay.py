@@ -1,7 +1,7 @@
 """Secrets are in no answer, log, record or message: each there is is a word of its own, and all that comes out is read.
 
-What is asked is every GET of both APIs, as their own documents list them, of things that are there and of things that
-are not.
+What is asked is every GET of both APIs, as their own documents list them, and every page, of things that are there and
+of things that are not.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pytest
 
 from restorium.cli.client import Client, connect
 from restorium.cli.demo.server import DemoServer, start_server
+from restorium.web.app import PAGES
 from tests.support.live import back_up, set_up
 from tests.support.receivers import Receiver, receiver
 from tests.support.waiting import wait_until
@@ -189,11 +190,39 @@ def _everything(
                 known.setdefault(path, []).extend(
                     re.findall(r'"(?:id|Id|UID)": ?"(?:urn:veeam:\w+:)?([-0-9a-f]{36})"', text)
                 )
+        if prefix == "/v1":
+            yield from _pages(http, server, known)
     metrics = http.get("/metrics", headers={"Authorization": f"Bearer {secrets['metrics-token']}"})
     assert metrics.status_code == 200
     yield "/metrics", metrics.text
     for path in ("/v1/audit/export", "/v1/audit/export?format=csv", "/v1/audit?limit=1000"):
         yield path, http.get(path, headers=own).text
+
+
+def _pages(http: httpx.Client, server: DemoServer, known: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """Every page, and what the browser is told besides, of what the native API has told of."""
+    form = {"name": "administrator", "password": server.password}
+    answer = http.post("/log-on", data=form, headers={"Origin": server.url})
+    cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    of = {each.partition("/")[0]: ids for path, ids in known.items() for each in [path.strip("/")]}
+    ids = {
+        "sessions": of["restore-sessions"],
+        "points": of["restore-points"],
+        "drills": of["drill-plans"],
+        "runs": of["drill-runs"],
+        **of,
+    }
+    for page in PAGES:
+        if page.method != "GET":
+            continue
+        path = page.path.replace("{path:path}", "").replace("{vm_ref:path}", "web")
+        place = path.split("/{")[0].rpartition("/")[2]
+        for key in [*ids.get(place, [])[:2], _NOBODY]:
+            asked = re.sub(r"\{\w+\}", key, path)
+            with http.stream("GET", asked, headers={"Cookie": cookie}) as answer:
+                text = _beginning(answer)
+            assert answer.status_code != 303, asked
+            yield f"page {asked}", text + repr(answer.headers)
 
 
 def _beginning(answer: httpx.Response) -> str:

@@ -99,7 +99,7 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
 
 
 class _Server(uvicorn.Server):
-    """Ends what is followed when it is told to stop, and so does not wait for it."""
+    """Ends what is followed and what is idle when it is told to stop, and so does not wait for it."""
 
     def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
         super().__init__(config)
@@ -107,6 +107,11 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await to_thread.run_sync(self._engine.feed.close)
+        # Closed politely, TLS would wait for clients that only keep a connection open, and may be gone.
+        for connection in self.server_state.connections:
+            cycle = getattr(connection, "cycle", None)
+            if cycle is None or cycle.response_complete:
+                connection.transport.abort()
         await super().shutdown(sockets)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from restorium.catalog import hosts
+from restorium.catalog.visibility import WHOLE_HOST, may_see
 from restorium.flows import hosts as flows
 from restorium.flows import inventory
 from restorium.hosts import kinds
@@ -16,7 +17,7 @@ from restorium.native.exchange import Items, show
 from restorium.native.lists import BY_NAME, members, page_of
 from restorium.native.operation import Call, Operation
 from restorium.native.paging import Page
-from restorium.native.roles import ADMINISTRATORS, MONITORS
+from restorium.native.roles import ADMINISTRATORS, MONITORS, RESTORERS
 from restorium.vocabulary.errors import NotFound
 
 
@@ -63,6 +64,14 @@ class Host(msgspec.Struct):
     username: str | None
     thumbprint: str | None
     created_at: datetime
+
+
+class RestoreHost(msgspec.Struct):
+    """A host that the caller may restore to; how it is reached is told to nobody."""
+
+    id: UUID
+    name: str
+    kind: str
 
 
 class Disk(msgspec.Struct):
@@ -121,12 +130,22 @@ def _list_vms(call: Call) -> Items[Vm]:
     return Items([show(vm, Vm) for vm in inventory.list_vms(call.engine, call.id)])
 
 
+def _to_restore_to(call: Call) -> Items[RestoreHost]:
+    """Hosts that the caller may restore to, by name: those of which it may restore every VM."""
+    with call.engine.database.read() as connection:
+        found = [
+            row for row in hosts.list_all(connection) if may_see(connection, call.visible, row.id, WHOLE_HOST)
+        ]
+    return Items([show(row, RestoreHost) for row in found])
+
+
 def _kinds(call: Call) -> Items[HostKind]:
     """What hosts can be."""
     return Items([HostKind(name, kind.about, kind.logon) for name, kind in kinds().items()])
 
 
 OPERATIONS = (
+    Operation("GET", "/restore-hosts", _to_restore_to, RESTORERS),
     Operation("GET", "/host-kinds", _kinds, ADMINISTRATORS),
     Operation("GET", "/hosts", _list, MONITORS, query=BY_NAME.query),
     Operation("GET", "/hosts/{id}", _get, MONITORS),

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from starlette.responses import Response
 
-from restorium.native.hosts import Host
+from restorium.native.hosts import RestoreHost
 from restorium.native.restores import NewRestore
 from restorium.vocabulary.errors import InvalidInput, RestoriumError
 from restorium.vocabulary.ids import parse_guid
@@ -72,9 +72,11 @@ def as_asked(visit: Visit, form: Form) -> NewRestore:
     )
 
 
-def _hosts(visit: Visit) -> list[Host]:
-    """Those that the visitor may see."""
-    found: list[Host] = visit.api.every("/hosts") if visit.api.may("GET", "/hosts") else []
+def _hosts(visit: Visit) -> list[RestoreHost]:
+    """Those that the visitor may restore to."""
+    found: list[RestoreHost] = (
+        visit.api.get("/restore-hosts").items if visit.api.may("GET", "/restore-hosts") else []
+    )
     return found
 
 
