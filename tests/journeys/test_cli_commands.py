@@ -286,6 +286,13 @@ def test_a_restore_that_chooses_where_the_host_has_no_choice_is_refused(
         assert (refused.code, mapping[-1] in refused.errors) == (2, True)
 
 
+def test_an_instant_restore_where_the_host_runs_no_vms_is_refused(command: Command, backed_up: str) -> None:
+    for more in ((), ("--dry-run",)):
+        refused = command("restore", backed_up, "--instant", *more)
+        assert "cannot run a VM from its restore point" in refused.errors
+        assert refused.code != 0
+
+
 def test_cancel_of_a_finished_restore_is_a_conflict(command: Command, backed_up: str) -> None:
     session = command("restore", backed_up, "--name", "web3", "--follow", "--json").json
     assert command("cancel", session["id"]).code == 6

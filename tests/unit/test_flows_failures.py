@@ -78,15 +78,14 @@ def test_vm_whose_disk_is_missing_does_not_take_the_others_with_it(site: Site) -
 def test_wrong_list_of_changes_is_told_and_the_disk_read_whole(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No host of today gives such a list; the first that does finds this in its place."""
     disk = make_vm(site.images, "web")
     job_id = site.set_up(["web"])
     site.engine.start()
     assert site.back_up(job_id).result is SessionResult.SUCCESS
     write_disk = BackupWriter.write_disk
 
-    def listed(writer: BackupWriter, *arguments: Any) -> DiskRecord:
-        return write_disk(writer, *arguments, changed=[])
+    def listed(writer: BackupWriter, *arguments: Any, **options: Any) -> DiskRecord:
+        return write_disk(writer, *arguments, **{**options, "changed": []})
 
     monkeypatch.setattr(BackupWriter, "write_disk", listed)
     overwrite(disk, "raw", 4 * MIB, b"changed, and nobody said so")
