@@ -86,6 +86,12 @@ def _take(browser: Browser, server: DemoServer) -> None:
         page.screenshot(path=_IMAGES / "sessions.png")
         seen.open("/drills")
         page.screenshot(path=_IMAGES / "drills.png")
+        seen.open("/jobs")
+        page.get_by_role("link", name="nightly").click()
+        page.get_by_role("link", name="Change").click()
+        page.get_by_label("Daily", exact=True).check()
+        page.get_by_label("The newest of each VM").check()
+        page.screenshot(path=_IMAGES / "job-change.png")
     with visitor(browser, server, width=360, height=740, dark=True) as seen:
         seen.log_on()
         seen.page.goto(address)

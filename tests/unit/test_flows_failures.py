@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -228,6 +229,64 @@ def test_what_reads_back_otherwise_is_not_finalised(
     assert (session.result, session.reason_code) == (SessionResult.FAILED, "verification-failed")
     assert session.progress < 100
     assert files(site.images) == names
+
+
+def test_repository_that_goes_away_in_mid_restore_fails_it_and_the_next_one_succeeds(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_vm(site.images, "web", size_mib=96, data_mib=64)
+    job_id = site.set_up(["web"])
+    site.engine.start()
+    assert site.back_up(job_id).result is SessionResult.SUCCESS
+    copied, vault, away = RestoreRecord.copied, site.folder / "vault", site.folder / "away"
+
+    def unplugging(record: RestoreRecord, disk_key: str, **reached: int) -> None:
+        copied(record, disk_key, **reached)
+        if vault.exists():
+            vault.rename(away)
+
+    monkeypatch.setattr(restoring, "CHECKPOINT_BYTES", _WINDOW)
+    monkeypatch.setattr(RestoreRecord, "copied", unplugging)
+    names, before = files(site.images), digest(site.images / "web.raw")
+    point_id = site.points()[0].id
+    session = site.restore(point_id)
+    assert (session.state, session.result) == (SessionState.STOPPED, SessionResult.FAILED)
+    assert session.reason_code == "chunk-missing"
+    assert session.hint
+    assert 0 < session.progress < 100
+    assert files(site.images) == names
+    assert digest(site.images / "web.raw") == before
+    away.rename(vault)
+    monkeypatch.setattr(RestoreRecord, "copied", copied)
+    assert site.restore(point_id).result is SessionResult.SUCCESS
+    assert digest(site.images / "web.raw") == before
+
+
+def test_host_that_fails_in_mid_restore_ends_it_and_the_next_one_succeeds(
+    site: Site, point: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = os.pwrite, 0
+
+    def failing(file: int, data: Any, offset: int) -> int:
+        nonlocal written
+        if "/images/" not in str(Path(f"/proc/self/fd/{file}").readlink()):
+            return write(file, data, offset)
+        written += len(data)
+        if written > 2 * MIB:
+            raise OSError(errno.EIO, "Input/output error")
+        return write(file, data, offset)
+
+    names, before = files(site.images), digest(site.images / "web.raw")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pwrite", failing)
+        session = site.restore(point)
+    assert written > 2 * MIB
+    assert (session.state, session.result) == (SessionState.STOPPED, SessionResult.FAILED)
+    assert session.reason_code != "internal"
+    assert session.hint
+    assert files(site.images) == names
+    assert digest(site.images / "web.raw") == before
+    assert site.restore(point).result is SessionResult.SUCCESS
 
 
 def test_unexpected_error_ends_the_restore_as_internal(
