@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,15 +38,21 @@ def failing(folder: Path, error: int) -> Iterator[UnixEndpoint]:
 
 
 @contextmanager
-def _serving(socket: Path, *arguments: str) -> Iterator[tuple[UnixEndpoint, subprocess.Popen[bytes]]]:
-    server = subprocess.Popen(["qemu-nbd", "-t", "-k", str(socket), *arguments], stderr=subprocess.PIPE)
+def _serving(path: Path, *arguments: str) -> Iterator[tuple[UnixEndpoint, subprocess.Popen[bytes]]]:
+    server = subprocess.Popen(["qemu-nbd", "-t", "-k", str(path), *arguments], stderr=subprocess.PIPE)
     try:
-        wait_until(lambda: socket.exists() or server.poll() is not None)
+        wait_until(lambda: _listens(path) or server.poll() is not None)
         assert server.poll() is None, server.stderr and server.stderr.read()
-        yield UnixEndpoint(socket), server
+        yield UnixEndpoint(path), server
     finally:
         server.kill()
         server.communicate()
+
+
+def _listens(path: Path) -> bool:
+    """The name is there before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(str(path)) == 0
 
 
 def qemu_img(*arguments: str | Path) -> str:
