@@ -40,27 +40,10 @@ def kvm_works() -> bool:
         sector.write(code.ljust(510, b"\0") + b"\x55\xaa")
         sector.flush()
         command = [
-            *(
-                str(program),
-                "-nodefaults",
-                "-no-user-config",
-                "-machine",
-                "q35",
-                "-accel",
-                "kvm",
-                "-cpu",
-                "host",
-            ),
-            *(
-                "-m",
-                "32",
-                "-display",
-                "none",
-                "-vga",
-                "std",
-                "-device",
-                f"isa-debug-exit,iobase={_EXIT_PORT:#x}",
-            ),
+            str(program),
+            *("-nodefaults", "-no-user-config", "-machine", "q35", "-accel", "kvm", "-cpu", "host"),
+            *("-m", "32", "-display", "none", "-vga", "std"),
+            *("-device", f"isa-debug-exit,iobase={_EXIT_PORT:#x}"),
             *("-drive", f"if=ide,format=raw,readonly=off,snapshot=on,file={sector.name}"),
         ]
         try:
