@@ -48,18 +48,20 @@ def test_every_operation_answers_as_documented(face: tuple[str, ASGIApp, dict[st
     prefix, app, headers = face
     document = _get(app, f"{prefix}/openapi.json").json()
     schema = schemathesis.openapi.from_dict(document)
-    tried = []
+    tried, endless = [], []
     for result in schema.get_all_operations():
         operation: Any = result.ok()
         if operation.method.upper() == "DELETE" and "okens/current" in operation.path:
             continue  # would end what all others need
         told = document["paths"][operation.path][operation.method.lower()]
         if "text/event-stream" in told["responses"].get("200", {}).get("content", {}):
-            continue  # which does not end; tests/unit/test_native_session_events.py has what it answers
+            endless.append(operation.path)  # tests/unit/test_native_session_events.py has what it answers
+            continue
         for case in _cases(operation, full):
             _ask(app, prefix, headers, case, document, told)
             tried.append(operation.path)
-    assert len(set(tried)) >= len(document["paths"]) - 3
+    assert len({*tried, *endless}) >= len(document["paths"]) - 1
+    assert len(endless) <= 6
 
 
 def _cases(operation: Any, full: Site) -> list[Any]:
