@@ -231,10 +231,10 @@ def test_opened_vm_reads_as_its_disks_are(lab: Lab, vm: str, contents: Contents)
     assert _contents(lab.host, vm) == contents
 
 
-@pytest.mark.parametrize("ref", ["nobody", "", "../web", "web\0", "/etc/passwd", "x" * 300])
-def test_vm_that_is_not_there_is_not_found(lab: Lab, vm: str, ref: str) -> None:
-    with pytest.raises(VmNotFound), lab.host.open_vm(ref):
-        pass
+def test_vm_that_is_not_there_is_not_found(lab: Lab, vm: str) -> None:
+    for ref in ("nobody", "", "../web", "web\0", "/etc/passwd", "x" * 300):
+        with pytest.raises(VmNotFound), lab.host.open_vm(ref):
+            pytest.fail(f"{ref!r} was opened")
 
 
 @pytest.mark.parametrize("new_name", ["web2", "Web, the second", "wéb.2", None])
@@ -348,13 +348,12 @@ def test_two_restores_to_one_name_cannot_both_be(lab: Lab, vm: str, contents: Co
         _target(lab.host, vm, description, "web2", "a3")
 
 
-@pytest.mark.parametrize(
-    "new_name",
-    ["", " ", "a/b", "..", ".hidden", "a\0b", "a\\b", "a\nb", " a", "x" * 300, "é" * 120, "\ud800"],
-)
-def test_names_that_cannot_be_are_refused(lab: Lab, vm: str, new_name: str) -> None:
-    with pytest.raises(InvalidInput):
-        _target(lab.host, vm, _describe(lab.host, vm), new_name)
+def test_names_that_cannot_be_are_refused(lab: Lab, vm: str) -> None:
+    description = _describe(lab.host, vm)
+    wrong = ("", " ", "a/b", "..", ".hidden", "a\0b", "a\\b", "a\nb", " a", "x" * 300, "é" * 120, "\ud800")
+    for new_name in wrong:
+        with pytest.raises(InvalidInput):
+            pytest.fail(f"{new_name!r}: {_target(lab.host, vm, description, new_name)}")
 
 
 def test_vm_is_not_restored_without_all_of_its_disks(lab: Lab, vm: str, contents: Contents) -> None:
