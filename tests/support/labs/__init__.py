@@ -5,8 +5,8 @@ A host joins by a module of this package with a class like ``ImageFolderLab``, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -127,3 +127,14 @@ def open_lab_host(lab: Lab) -> Host:
 
 def _behind(lab: Lab) -> list[Behind]:
     return getattr(lab, "behind", [])
+
+
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    """What is at ``path`` has another name until the block is left."""
+    other = path.with_name("away")
+    path.rename(other)
+    try:
+        yield
+    finally:
+        other.rename(path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.support.disks import image_contents, write_image
+from tests.support.labs import away
 
 
 class ImageFolderLab:
@@ -70,14 +71,8 @@ class ImageFolderLab:
     def forget_changes(self, ref: str) -> None:
         raise NotImplementedError
 
-    @contextmanager
-    def cut(self) -> Iterator[None]:
-        away = self.folder.with_name("away")
-        self.folder.rename(away)
-        try:
-            yield
-        finally:
-            away.rename(self.folder)
+    def cut(self) -> AbstractContextManager[None]:
+        return away(self.folder)
 
     def close(self) -> None:
         """Nothing runs."""

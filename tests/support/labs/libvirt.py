@@ -14,8 +14,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
@@ -24,6 +24,7 @@ from lxml import etree
 
 from restorium.programs import leashed
 from tests.support.disks import image_contents, qemu_img, write_image
+from tests.support.labs import away
 from tests.support.waiting import wait_until
 
 _START = """
@@ -157,14 +158,8 @@ class LibvirtLab:
             for name in bitmaps(file, image_format):
                 qemu_img("bitmap", "--remove", "-f", image_format, file, name)
 
-    @contextmanager
-    def cut(self) -> Iterator[None]:
-        away = self._daemon.socket.with_name("away")
-        self._daemon.socket.rename(away)
-        try:
-            yield
-        finally:
-            away.rename(self._daemon.socket)
+    def cut(self) -> AbstractContextManager[None]:
+        return away(self._daemon.socket)
 
     def close(self) -> None:
         for ref in self.virsh("list", "--uuid").split():

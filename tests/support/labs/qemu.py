@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 from restorium.hosts.qemu.qmp import NotRunning, Qmp
 from tests.support.disks import image_contents
+from tests.support.labs import away
 from tests.support.waiting import wait_until
 
 
@@ -124,14 +125,8 @@ class QemuLab:
             found += [(file, name) for name in names]
         return found
 
-    @contextmanager
-    def cut(self) -> Iterator[None]:
-        away = self.folder.with_name("away")
-        self.folder.rename(away)
-        try:
-            yield
-        finally:
-            away.rename(self.folder)
+    def cut(self) -> AbstractContextManager[None]:
+        return away(self.folder)
 
     def qmp(self, ref: str) -> Qmp:
         return Qmp.connect(self.folder / f"{ref}.qmp", ref)
