@@ -7,7 +7,9 @@ from restorium.vocabulary.errors import InvalidFilter, RestoriumError
 
 
 def _tree(root: type[RestoriumError]) -> list[type[RestoriumError]]:
-    return [root, *(each for child in root.__subclasses__() for each in _tree(child))]
+    """Without those of single packages, which are told as what they are kinds of."""
+    own = (child for child in root.__subclasses__() if child.__module__ == errors.__name__)
+    return [root, *(each for child in own for each in _tree(child))]
 
 
 def test_each_error_has_a_code_of_its_own_and_a_hint() -> None:
