@@ -17,10 +17,14 @@ Refuse = Callable[[RestoriumError], None]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The point's disks as they are in the repository, and the room for them, which not every host tells."""
+    """The point's disks as they are in the repository, and the room for them, which not every host tells.
+
+    not_carried: what of the VM its host cannot give it, each a sentence.
+    """
 
     disks: Sequence[Examined]
     free_bytes: int | None
+    not_carried: Sequence[str] = ()
 
     @property
     def whole(self) -> list[Examined]:
@@ -44,9 +48,11 @@ def examine(
 
     Raises what the point's manifest and storage raise, Cancelled, and what ``refuse`` raises of the target's errors.
     """
-    free = None
+    free: int | None = None
+    not_carried: Sequence[str] = ()
     with _handed_to(refuse):
         target = make_target()
+        not_carried = target.not_carried()
         target.probe()
         free = target.free_bytes()
     disks = []
@@ -54,7 +60,7 @@ def examine(
         with control.unwinding():
             disks.append(source.examine(disk, control.cancelled))
     control.check()
-    return Found(disks, free)
+    return Found(disks, free, not_carried)
 
 
 def hold(found: Found, refuse: Refuse) -> None:

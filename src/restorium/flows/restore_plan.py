@@ -97,7 +97,6 @@ class _Planning:
         self._control = control
         self._source = RestoreSource(engine, self._point.id, self._point.name)
         self._fatal: list[RestoriumError] = []
-        self._not_carried: Sequence[str] = ()
 
     def plan(self) -> RestorePlan:
         name, found = None, Found((), None)
@@ -114,7 +113,7 @@ class _Planning:
         self._progress("preflight", 0, None)
 
         def make_target() -> RestoreTarget:
-            target = making.target(
+            return making.target(
                 host,
                 self._spec,
                 self._source.description,
@@ -122,8 +121,6 @@ class _Planning:
                 original_ref=self._point.vm_ref,
                 new_name=name,
             )
-            self._not_carried = target.not_carried()
-            return target
 
         return preflight.examine(self._source, make_target, self._control, self._fatal.append)
 
@@ -152,7 +149,7 @@ class _Planning:
             estimated_seconds=estimated,
             data_verified=bool(self._point.verified_data),
             disks=[_disk(each) for each in found.disks],
-            not_carried=self._not_carried,
+            not_carried=found.not_carried,
             problems=[_problem(error) for error in problems],
         )
 

@@ -157,7 +157,7 @@ class Restoring:
             lost[key] = StepFailed.of(error).as_json()
             self._give_up(key, error.message)
         preflight.hold(found, _raise)
-        for told in self._made_target(description).not_carried():
+        for told in found.not_carried:
             self._record.tell(told, level="warning")
         there = "of what can be restored" if lost else "of the restore point"
         self._record.tell(f"Checked that every chunk {there} is there, {found.needed_bytes:,} bytes.")
