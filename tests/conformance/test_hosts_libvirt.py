@@ -6,13 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from restorium.disks.interface import Extent
 from restorium.hosts import open_host, room
-from restorium.hosts.interface import Chain, Host, Login, OpenVm
+from restorium.hosts.interface import Chain, Host, Login
 from restorium.hosts.libvirt.virsh import Virsh
 from restorium.vocabulary.errors import (
     HostError,
@@ -22,8 +22,9 @@ from restorium.vocabulary.errors import (
 )
 from tests.support.disks import MIB, qemu_img, read_all
 from tests.support.labs.libvirt import LibvirtLab, bitmaps, disk
+from tests.support.tracking import backed_up, changes, piece_at
 from tests.support.waiting import wait_until
-from tests.support.writers import FIRST, RING, SECTOR, numbers, writing_sector
+from tests.support.writers import FIRST, RING, SECTOR, one_moment, writing_sector
 
 pytestmark = pytest.mark.slow
 
@@ -47,66 +48,38 @@ def vm(lab: LibvirtLab) -> str:
     return lab.add_vm("web", _CONTENTS)
 
 
-def _tokens(opened: OpenVm) -> dict[str, str]:
-    return {key: each.token for key, each in opened.tracked.items() if each.token is not None}
-
-
-def _backed_up(
-    host: Host, ref: str, chain: str = "nightly", since: dict[str, str] | None = None
-) -> dict[str, str]:
-    """One backup; gives its tokens."""
-    with host.open_vm(ref, Chain(chain, since or {})) as opened:
-        return _tokens(opened)
-
-
-def _changed(
-    host: Host, ref: str, since: dict[str, str], chain: str = "nightly"
-) -> tuple[dict[str, list[Extent] | None], dict[str, str | None]]:
-    """What changed by disk, and why it is not known."""
-    with host.open_vm(ref, Chain(chain, since)) as opened:
-        changed = {
-            key: None if each.changed is None else list(each.changed) for key, each in opened.tracked.items()
-        }
-        return changed, {key: each.why for key, each in opened.tracked.items()}
-
-
-def _at(offset: int) -> list[Extent]:
-    """The piece of a bitmap that one write is in."""
-    return [Extent(offset // 65536 * 65536, 65536, hole=False)]
-
-
 @pytest.mark.parametrize("runs", [True, False], ids=["runs", "off"])
 def test_chains_of_one_vm_do_not_disturb_each_other(lab: LibvirtLab, host: Host, vm: str, runs: bool) -> None:
     if runs:
         lab.start(vm)
-    nightly, weekly = _backed_up(host, vm), _backed_up(host, vm, "weekly")
+    nightly, weekly = backed_up(host, vm), backed_up(host, vm, "weekly")
     lab.write(vm, "vda", 3 * MIB, b"x" * 4096)
-    assert _changed(host, vm, nightly)[0] == {"vda": _at(3 * MIB), "vdb": []}
-    nightly = _backed_up(host, vm, since=nightly)
+    assert changes(host, vm, nightly)[0] == {"vda": piece_at(3 * MIB), "vdb": []}
+    nightly = backed_up(host, vm, since=nightly)
     lab.write(vm, "vda", 5 * MIB, b"x" * 4096)
-    assert _changed(host, vm, nightly)[0]["vda"] == _at(5 * MIB)
-    assert _changed(host, vm, weekly, "weekly")[0]["vda"] == _at(3 * MIB) + _at(5 * MIB)
+    assert changes(host, vm, nightly)[0]["vda"] == piece_at(5 * MIB)
+    assert changes(host, vm, weekly, "weekly")[0]["vda"] == piece_at(3 * MIB) + piece_at(5 * MIB)
 
 
 def test_changes_are_known_over_a_start_and_a_shutdown(lab: LibvirtLab, host: Host, vm: str) -> None:
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     lab.write(vm, "vda", 2 * MIB, b"x")
     lab.start(vm)
     lab.write(vm, "vda", 4 * MIB, b"x")
-    assert _changed(host, vm, since)[0] == {"vda": _at(2 * MIB) + _at(4 * MIB), "vdb": []}
-    since = _backed_up(host, vm, since=since)
+    assert changes(host, vm, since)[0] == {"vda": piece_at(2 * MIB) + piece_at(4 * MIB), "vdb": []}
+    since = backed_up(host, vm, since=since)
     lab.write(vm, "vdb", MIB, b"x")
     lab.virsh("destroy", vm, "--graceful")
-    assert _changed(host, vm, since)[0] == {"vda": [], "vdb": _at(MIB)}
+    assert changes(host, vm, since)[0] == {"vda": [], "vdb": piece_at(MIB)}
 
 
 @pytest.mark.parametrize("runs", [True, False], ids=["runs", "off"])
 def test_a_chain_leaves_two_checkpoints_at_most(lab: LibvirtLab, host: Host, vm: str, runs: bool) -> None:
     if runs:
         lab.start(vm)
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     for _ in range(3):
-        since = _backed_up(host, vm, since=since)
+        since = backed_up(host, vm, since=since)
     names = lab.virsh("checkpoint-list", vm, "--name").split()
     assert len(names) == 2
     if not runs:
@@ -125,39 +98,39 @@ def test_a_checkpoint_that_is_gone_is_told_and_the_disks_are_read_whole(
     lab: LibvirtLab, host: Host, vm: str
 ) -> None:
     lab.start(vm)
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     for name in lab.virsh("checkpoint-list", vm, "--name").split():
         lab.virsh("checkpoint-delete", vm, name)
-    changed, why = _changed(host, vm, since)
+    changed, why = changes(host, vm, since)
     assert changed == {"vda": None, "vdb": None}
     assert "Checkpoint" in str(why["vda"])
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     assert set(since) == {"vda", "vdb"}, "it is tracked again"
 
 
-@pytest.mark.parametrize(("backed_up", "reason"), [("off", "not closed"), ("running", "is gone")])
+@pytest.mark.parametrize(("at_backup", "reason"), [("off", "not closed"), ("running", "is gone")])
 def test_after_qemu_was_killed_the_disks_are_read_whole_and_then_tracked_again(
-    lab: LibvirtLab, host: Host, vm: str, backed_up: str, reason: str
+    lab: LibvirtLab, host: Host, vm: str, at_backup: str, reason: str
 ) -> None:
-    if backed_up == "running":
+    if at_backup == "running":
         lab.start(vm)
-    since = _backed_up(host, vm)
-    if backed_up == "off":
+    since = backed_up(host, vm)
+    if at_backup == "off":
         lab.start(vm)
     lab.kill(vm)
-    changed, why = _changed(host, vm, since)
+    changed, why = changes(host, vm, since)
     assert changed == {"vda": None, "vdb": None}
     assert reason in str(why["vda"])
-    since = _backed_up(host, vm, since=since)
+    since = backed_up(host, vm, since=since)
     lab.write(vm, "vda", MIB, b"x")
-    assert _changed(host, vm, since)[0] == {"vda": _at(MIB), "vdb": []}
+    assert changes(host, vm, since)[0] == {"vda": piece_at(MIB), "vdb": []}
 
 
 @pytest.mark.parametrize("runs", [True, False], ids=["runs", "off"])
 def test_a_disk_that_grew_is_read_whole(lab: LibvirtLab, host: Host, vm: str, runs: bool) -> None:
     if runs:
         lab.start(vm)
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     if runs:
         lab.virsh("blockresize", vm, "vda", "9M")
     else:
@@ -175,7 +148,7 @@ def test_a_raw_disk_beside_one_that_is_tracked_is_read_whole(lab: LibvirtLab, ho
     ref = lab.add_vm("mixed", _CONTENTS, {"vdb": "raw"})
     if runs:
         lab.start(ref)
-    since = _backed_up(host, ref)
+    since = backed_up(host, ref)
     assert set(since) == {"vda"}
     with host.open_vm(ref, Chain("nightly", since)) as opened:
         assert (opened.tracked["vda"].changed, opened.tracked["vdb"].changed) == ([], None)
@@ -187,9 +160,9 @@ def test_a_vm_with_internal_snapshots_is_read_whole_and_can_go_back_to_them(
     lab: LibvirtLab, host: Host, vm: str
 ) -> None:
     lab.start(vm)
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     lab.virsh("snapshot-create-as", vm, "before")
-    changed, why = _changed(host, vm, since)
+    changed, why = changes(host, vm, since)
     assert changed == {"vda": None, "vdb": None}
     assert "internal snapshots" in str(why["vda"])
     lab.write(vm, "vda", MIB, b"y")
@@ -217,17 +190,14 @@ def test_a_point_of_a_guest_that_writes_is_one_moment_of_both_disks(lab: Libvirt
     for _ in range(2):
         with host.open_vm(ref) as opened:
             began = _writes(lab, ref)
-            wait_until(lambda began=began: _writes(lab, ref) > began + 200, timeout=60)  # type: ignore[misc]
-            first, second = (numbers(read_all(reader)) for reader in opened.readers)
-        last, other = max(first), max(second)
-        assert last > seen, "the guest went on"
-        assert other in (last, last - 1), "both disks are of one moment"
-        for found, end in ((first, last), (second, other)):
-            for number in range(max(1, end - RING + 1), end + 1):
-                assert found[number % RING] == number, "nothing from later, nothing missing"
-        seen = last
+            wait_until(partial(_has_written, lab, ref, began + 200), timeout=60)
+            seen = one_moment(opened.readers, seen)
     assert lab.runs(ref)
     assert not lab.leftovers()
+
+
+def _has_written(lab: LibvirtLab, ref: str, count: int) -> bool:
+    return _writes(lab, ref) > count
 
 
 def _writes(lab: LibvirtLab, ref: str) -> int:
@@ -251,7 +221,7 @@ def test_what_a_crash_leaves_is_removed_by_the_next_backup(
 ) -> None:
     if runs:
         lab.start(vm)
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     died = subprocess.run(
         [sys.executable, "-c", _DYING, lab.address, vm], capture_output=True, timeout=60, check=False
     )

@@ -6,18 +6,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from restorium.hosts import open_host, room
-from restorium.hosts.interface import Chain, Extent, Host, OpenVm
+from restorium.hosts.interface import Chain, Extent, Host
 from restorium.hosts.qemu import daemon
 from restorium.vocabulary.errors import HostError
 from tests.support.disks import MIB, qemu_img, read_all
 from tests.support.labs.qemu import QemuLab
+from tests.support.tracking import backed_up, changes, piece_at
 from tests.support.waiting import wait_until
-from tests.support.writers import FIRST, RING, SECTOR, numbers, writing_sector
+from tests.support.writers import FIRST, RING, SECTOR, one_moment, writing_sector
 
 pytestmark = pytest.mark.slow
 
@@ -41,103 +43,75 @@ def vm(lab: QemuLab) -> str:
     return lab.add_vm("web", _CONTENTS)
 
 
-def _tokens(opened: OpenVm) -> dict[str, str]:
-    return {key: each.token for key, each in opened.tracked.items() if each.token is not None}
-
-
-def _backed_up(
-    host: Host, ref: str, chain: str = "nightly", since: dict[str, str] | None = None
-) -> dict[str, str]:
-    """One backup; gives its tokens."""
-    with host.open_vm(ref, Chain(chain, since or {})) as opened:
-        return _tokens(opened)
-
-
-def _changed(
-    host: Host, ref: str, since: dict[str, str], chain: str = "nightly"
-) -> tuple[dict[str, list[Extent] | None], dict[str, str | None]]:
-    """What changed by disk, and why it is not known."""
-    with host.open_vm(ref, Chain(chain, since)) as opened:
-        changed = {
-            key: None if each.changed is None else list(each.changed) for key, each in opened.tracked.items()
-        }
-        return changed, {key: each.why for key, each in opened.tracked.items()}
-
-
-def _at(offset: int) -> list[Extent]:
-    """The piece of a bitmap that one write is in."""
-    return [Extent(offset // 65536 * 65536, 65536, hole=False)]
-
-
 @pytest.mark.parametrize("runs", [True, False], ids=["runs", "off"])
 def test_chains_of_one_vm_do_not_disturb_each_other(lab: QemuLab, host: Host, vm: str, runs: bool) -> None:
     if runs:
         lab.start(vm)
-    nightly, weekly = _backed_up(host, vm), _backed_up(host, vm, "weekly")
+    nightly, weekly = backed_up(host, vm), backed_up(host, vm, "weekly")
     lab.write(vm, "disk0", 3 * MIB, b"x" * 4096)
-    changed, _ = _changed(host, vm, nightly)
-    assert changed == {"disk0": _at(3 * MIB), "disk1": []}
-    nightly = _backed_up(host, vm, since=nightly)
+    changed, _ = changes(host, vm, nightly)
+    assert changed == {"disk0": piece_at(3 * MIB), "disk1": []}
+    nightly = backed_up(host, vm, since=nightly)
     lab.write(vm, "disk0", 5 * MIB, b"x" * 4096)
-    assert _changed(host, vm, nightly)[0]["disk0"] == _at(5 * MIB)
-    assert _changed(host, vm, weekly, "weekly")[0]["disk0"] == _at(3 * MIB) + _at(5 * MIB)
+    assert changes(host, vm, nightly)[0]["disk0"] == piece_at(5 * MIB)
+    assert changes(host, vm, weekly, "weekly")[0]["disk0"] == piece_at(3 * MIB) + piece_at(5 * MIB)
 
 
 def test_changes_are_known_over_a_start_and_a_shutdown(lab: QemuLab, host: Host, vm: str) -> None:
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     lab.write(vm, "disk0", 2 * MIB, b"x")
     lab.start(vm)
     lab.write(vm, "disk0", 4 * MIB, b"x")
-    since_running = _backed_up(host, vm, since=since)
+    since_running = backed_up(host, vm, since=since)
     lab.write(vm, "disk1", MIB, b"x")
     lab.stop(vm)
-    assert _changed(host, vm, since_running)[0] == {"disk0": [], "disk1": _at(MIB)}
+    assert changes(host, vm, since_running)[0] == {"disk0": [], "disk1": piece_at(MIB)}
 
 
 def test_what_a_backup_that_was_not_kept_saw_is_told_again(lab: QemuLab, host: Host, vm: str) -> None:
     lab.start(vm)
-    kept = _backed_up(host, vm)
+    kept = backed_up(host, vm)
     lab.write(vm, "disk0", 2 * MIB, b"x")
-    _backed_up(host, vm, since=kept)
+    backed_up(host, vm, since=kept)
     lab.write(vm, "disk0", 4 * MIB, b"x")
-    assert _changed(host, vm, kept)[0]["disk0"] == _at(2 * MIB) + _at(4 * MIB)
+    assert changes(host, vm, kept)[0]["disk0"] == piece_at(2 * MIB) + piece_at(4 * MIB)
 
 
 def test_a_chain_leaves_two_bitmaps_a_disk_at_most(lab: QemuLab, host: Host, vm: str) -> None:
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     for _ in range(3):
-        since = _backed_up(host, vm, since=since)
+        since = backed_up(host, vm, since=since)
     assert len(lab.bitmaps(vm)) == 2 * len(_CONTENTS)
 
 
 @pytest.mark.parametrize(
-    ("backed_up", "reason"), [("off", "not whole"), ("running", "lost its list of changes")]
+    ("at_backup", "reason"), [("off", "not whole"), ("running", "lost its list of changes")]
 )
 def test_after_qemu_was_killed_the_disks_are_read_whole_and_then_tracked_again(
-    lab: QemuLab, host: Host, vm: str, backed_up: str, reason: str
+    lab: QemuLab, host: Host, vm: str, at_backup: str, reason: str
 ) -> None:
-    if backed_up == "running":
+    if at_backup == "running":
         lab.start(vm)
-    since = _backed_up(host, vm)
-    if backed_up == "off":
+    since = backed_up(host, vm)
+    if at_backup == "off":
         lab.start(vm)
     lab.kill(vm)
-    changed, why = _changed(host, vm, since)
+    changed, why = changes(host, vm, since)
     assert changed == {"disk0": None, "disk1": None}
     assert reason in str(why["disk0"])
-    since = _backed_up(host, vm, since=since)
+    since = backed_up(host, vm, since=since)
     lab.write(vm, "disk0", MIB, b"x")
-    assert _changed(host, vm, since)[0] == {"disk0": _at(MIB), "disk1": []}
+    assert changes(host, vm, since)[0] == {"disk0": piece_at(MIB), "disk1": []}
 
 
 def test_a_disk_put_back_to_an_earlier_copy_is_read_whole(lab: QemuLab, host: Host, vm: str) -> None:
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     copy = lab.folder.parent / "copy"
     shutil.copy(lab.file(vm, "disk0"), copy)
     lab.write(vm, "disk0", MIB, b"x")
-    since = _backed_up(host, vm, since=since)
+    since = backed_up(host, vm, since=since)
     shutil.copy(copy, lab.file(vm, "disk0"))
-    changed, why = _changed(host, vm, since)
+    changed, why = changes(host, vm, since)
     assert changed == {"disk0": None, "disk1": []}
     assert "not the disk of the last backup" in str(why["disk0"])
 
@@ -145,9 +119,9 @@ def test_a_disk_put_back_to_an_earlier_copy_is_read_whole(lab: QemuLab, host: Ho
 def test_a_disk_with_internal_snapshots_is_read_whole_and_can_go_back_to_them(
     lab: QemuLab, host: Host, vm: str
 ) -> None:
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     qemu_img("snapshot", "-c", "before", lab.file(vm, "disk0"))
-    changed, why = _changed(host, vm, since)
+    changed, why = changes(host, vm, since)
     assert changed == {"disk0": None, "disk1": []}
     assert "internal snapshots" in str(why["disk0"])
     lab.write(vm, "disk0", MIB, b"y")
@@ -159,7 +133,7 @@ def test_a_disk_with_internal_snapshots_is_read_whole_and_can_go_back_to_them(
 def test_a_disk_that_grew_is_read_whole(lab: QemuLab, host: Host, vm: str, runs: bool) -> None:
     if runs:
         lab.start(vm)
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     if runs:
         with lab.qmp(vm) as qmp:
             device = lab.device(qmp, lab.file(vm, "disk0"))
@@ -175,11 +149,11 @@ def test_a_disk_that_grew_is_read_whole(lab: QemuLab, host: Host, vm: str, runs:
 
 
 def test_a_disk_that_is_added_is_read_whole_alone(lab: QemuLab, host: Host, vm: str) -> None:
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     qemu_img("create", "-q", "-f", "qcow2", lab.folder / "added.qcow2", "1M")
     with (lab.folder / f"{vm}.vm.toml").open("a") as file:
         file.write('\n[[disk]]\nkey = "added"\nfile = "added.qcow2"\n')
-    changed, why = _changed(host, vm, since)
+    changed, why = changes(host, vm, since)
     assert changed == {"disk0": [], "disk1": [], "added": None}
     assert why["added"] is None, "nothing was lost"
 
@@ -189,13 +163,13 @@ def test_a_raw_disk_is_tracked_as_long_as_the_vm_runs(lab: QemuLab, host: Host) 
     (lab.folder / "raw.vm.toml").write_text(
         'name = "raw"\n[[disk]]\nkey = "disk0"\nfile = "plain.raw"\nformat = "raw"\n'
     )
-    assert _backed_up(host, "raw") == {}
+    assert backed_up(host, "raw") == {}
     lab.start("raw")
-    since = _backed_up(host, "raw")
+    since = backed_up(host, "raw")
     lab.write("raw", "disk0", 0, b"x" * 512)
-    assert _changed(host, "raw", since)[0]["disk0"] == _at(0)
+    assert changes(host, "raw", since)[0]["disk0"] == piece_at(0)
     lab.stop("raw")
-    changed, why = _changed(host, "raw", since)
+    changed, why = changes(host, "raw", since)
     assert changed == {"disk0": None}
     assert why["disk0"]
 
@@ -203,9 +177,9 @@ def test_a_raw_disk_is_tracked_as_long_as_the_vm_runs(lab: QemuLab, host: Host) 
 def test_without_qemu_storage_daemon_a_vm_that_is_off_is_read_whole(
     lab: QemuLab, host: Host, vm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     monkeypatch.setattr(daemon, "find", lambda _program: None)
-    changed, why = _changed(host, vm, since)
+    changed, why = changes(host, vm, since)
     assert changed == {"disk0": None, "disk1": None}
     assert why["disk0"]
 
@@ -229,17 +203,14 @@ def test_a_point_of_a_guest_that_writes_is_one_moment_of_both_disks(lab: QemuLab
     for _ in range(4):
         with host.open_vm(ref) as opened:
             began = _blocks_written(lab, ref)
-            wait_until(lambda began=began: _blocks_written(lab, ref) > began + 200, timeout=60)  # type: ignore[misc]
-            first, second = (numbers(read_all(reader)) for reader in opened.readers)
-        last, other = max(first), max(second)
-        assert last > seen, "the guest went on"
-        assert other in (last, last - 1), "both disks are of one moment"
-        for found, end in ((first, last), (second, other)):
-            for number in range(max(1, end - RING + 1), end + 1):
-                assert found[number % RING] == number, "nothing from later, nothing missing"
-        seen = last
+            wait_until(partial(_has_written, lab, ref, began + 200), timeout=60)
+            seen = one_moment(opened.readers, seen)
     assert lab.runs(ref)
     assert not lab.leftovers()
+
+
+def _has_written(lab: QemuLab, ref: str, count: int) -> bool:
+    return _blocks_written(lab, ref) > count
 
 
 def _blocks_written(lab: QemuLab, ref: str) -> int:
@@ -272,7 +243,7 @@ def test_what_a_crash_leaves_in_a_running_vm_is_removed_by_the_next_backup(
     lab: QemuLab, host: Host, vm: str
 ) -> None:
     lab.start(vm)
-    since = _backed_up(host, vm)
+    since = backed_up(host, vm)
     _die_in_backup(lab, vm)
     assert lab.leftovers(), "this test sees what is left"
     lab.write(vm, "disk0", MIB, b"x" * 512)
@@ -283,11 +254,11 @@ def test_what_a_crash_leaves_in_a_running_vm_is_removed_by_the_next_backup(
 
 
 def test_a_crash_while_a_vm_is_off_leaves_its_bitmaps_whole(lab: QemuLab, host: Host, vm: str) -> None:
-    weekly = _backed_up(host, vm, "weekly")
+    weekly = backed_up(host, vm, "weekly")
     _die_in_backup(lab, vm)
     wait_until(lambda: "in-use" not in qemu_img("info", "-U", lab.file(vm, "disk0")))
     lab.write(vm, "disk0", MIB, b"x")
-    assert _changed(host, vm, weekly, "weekly")[0]["disk0"] == _at(MIB)
+    assert changes(host, vm, weekly, "weekly")[0]["disk0"] == piece_at(MIB)
     assert not lab.leftovers()
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+
+from restorium.disks.interface import DiskReader
+from tests.support.disks import read_all
 
 SECTOR = 512
 FIRST = 2048
@@ -36,7 +40,7 @@ def writing_sector() -> bytes:
     return code.ljust(SECTOR - 2, b"\0") + b"\x55\xaa"
 
 
-def numbers(disk: bytes) -> list[int]:
+def _numbers(disk: bytes) -> list[int]:
     """What each sector of the ring holds; the whole sector must hold the same. 0 where nothing was written."""
     found = []
     for number in range(FIRST, FIRST + RING):
@@ -44,3 +48,15 @@ def numbers(disk: bytes) -> list[int]:
         assert len(set(words)) == 1, f"sector {number} is torn"
         found.append(words[0])
     return found
+
+
+def one_moment(disks: Sequence[DiskReader], seen: int) -> int:
+    """Hold both disks against what they held at one moment after that of the number ``seen``; gives its number."""
+    first, second = (_numbers(read_all(disk)) for disk in disks)
+    last, other = max(first), max(second)
+    assert last > seen, "the guest went on"
+    assert other in (last, last - 1), "both disks are of one moment"
+    for found, end in ((first, last), (second, other)):
+        for number in range(max(1, end - RING + 1), end + 1):
+            assert found[number % RING] == number, "nothing from later, nothing missing"
+    return last
