@@ -21,21 +21,19 @@ app.add_typer(_add, name="add")
 @server_command(_add, "image-folder")
 def add_image_folder(client: Client, output: Output, name: str, path: Path) -> None:
     """Add a folder of disk images on the server's machine; a TOML file beside the disks describes each VM."""
-    _added(
-        output, client.post("/hosts", {"name": name, "kind": "image-folder", "address": str(path.absolute())})
-    )
+    _post(client, output, "image-folder", name, str(path.absolute()))
 
 
 @server_command(_add, "qemu")
 def add_qemu(client: Client, output: Output, name: str, path: Path) -> None:
     """Add a folder of VMs of plain QEMU on the server's machine, running or off, each with a TOML file."""
-    _added(output, client.post("/hosts", {"name": name, "kind": "qemu", "address": str(path.absolute())}))
+    _post(client, output, "qemu", name, str(path.absolute()))
 
 
 @server_command(_add, "libvirt")
 def add_libvirt(client: Client, output: Output, name: str, address: str = "qemu:///system") -> None:
     """Add the libvirt of the server's machine; --address is its URI."""
-    _added(output, client.post("/hosts", {"name": name, "kind": "libvirt", "address": address}))
+    _post(client, output, "libvirt", name, address)
 
 
 def _remote(kind: str, help_text: str) -> None:
@@ -54,8 +52,16 @@ def _remote(kind: str, help_text: str) -> None:
         ] = None,
     ) -> None:
         secret = read_secret(logon_password_file)
-        logon = {"username": logon_username, "password": secret, "thumbprint": thumbprint}
-        _added(output, client.post("/hosts", {"name": name, "kind": kind, "address": address, **logon}))
+        _post(
+            client,
+            output,
+            kind,
+            name,
+            address,
+            username=logon_username,
+            password=secret,
+            thumbprint=thumbprint,
+        )
 
     add.__doc__ = help_text
     server_command(_add, kind)(add)
@@ -72,7 +78,8 @@ _remote(
 _remote("vsphere", "Add a vCenter Server: https://vcenter.example[:port].")
 
 
-def _added(output: Output, host: Item) -> None:
+def _post(client: Client, output: Output, kind: str, name: str, address: str, **logon: str | None) -> None:
+    host = client.post("/hosts", {"name": name, "kind": kind, "address": address, **logon})
     output.result(host, f"added the host {host['name']} ({host['kind']} {host['address']})")
 
 

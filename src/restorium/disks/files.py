@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from types import TracebackType
@@ -132,19 +133,19 @@ class ImageFile:
         return TargetFull(message) if error.errno in _FULL else HostError(message)
 
 
-class OpenImage:
-    """What readers and writers of an image in one file have in common."""
+class OpenDisk(ABC):
+    """What readers and writers of a disk have in common. name: for messages; ``size`` in bytes."""
 
-    def __init__(self, file: BlockFile, size: int) -> None:
-        self.file = file
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
         self._size = size
 
     @property
     def size(self) -> int:
         return self._size
 
-    def close(self) -> None:
-        self.file.close()
+    @abstractmethod
+    def close(self) -> None: ...
 
     def __enter__(self) -> Self:
         return self
@@ -158,8 +159,19 @@ class OpenImage:
         """Raises InvalidInput unless the disk has these bytes."""
         if offset < 0 or offset + length > self._size:
             raise InvalidInput(
-                f"bytes {offset} to {offset + length} are not inside {self.file.path}, which has {self._size}"
+                f"bytes {offset} to {offset + length} are not inside {self.name}, which has {self._size}"
             )
+
+
+class OpenImage(OpenDisk):
+    """A disk that is an image in one file."""
+
+    def __init__(self, file: BlockFile, size: int) -> None:
+        super().__init__(str(file.path), size)
+        self.file = file
+
+    def close(self) -> None:
+        self.file.close()
 
 
 def joined(extents: Iterable[Extent]) -> Iterator[Extent]:

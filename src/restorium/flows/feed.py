@@ -1,8 +1,8 @@
 """Changes of sessions, told to whoever follows them, whichever process makes them.
 
-One thread looks for changes, while somebody follows: once for all who follow and
-see the same, whose rows it reads once. A
-follower that is slow gets the last state of each session that has changed meanwhile, not all states it went through.
+One thread looks for changes, while somebody follows: once for all who follow and see the same, whose rows it reads
+once. A follower that is slow gets the last state of each session that has changed meanwhile, not all states it went
+through.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ it is whole. What may be half done after a crash is each host's own to say; aski
 target again finds it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,18 +36,6 @@ class Kind:
     logon: bool = True
 
 
-def _image_folder(address: str, login: Login) -> Host:
-    if login != Login():
-        raise InvalidInput("an image folder needs no logon", hint="Leave user name and thumbprint out.")
-    return ImageFolder(Path(address))
-
-
-def _qemu(address: str, login: Login) -> Host:
-    if login != Login():
-        raise InvalidInput("VMs of QEMU need no logon", hint="Leave user name and thumbprint out.")
-    return QemuFolder(Path(address))
-
-
 def _cloud_director(address: str, login: Login) -> Host:
     from restorium.hosts.cloud_director import CloudDirector
 
@@ -54,41 +43,39 @@ def _cloud_director(address: str, login: Login) -> Host:
 
 
 def _hyperv(address: str, login: Login) -> Host:
-    try:
+    with _library("Hyper-V hosts", "hyperv"):
         from restorium.hosts.hyperv import HyperV
-    except ImportError as error:
-        raise Unsupported(
-            f"Hyper-V hosts need a library that is not installed: {error.name}",
-            hint="Install it with pip install 'restorium[hyperv]'.",
-        ) from error
     return HyperV(address, login)
 
 
 def _vsphere(address: str, login: Login) -> Host:
-    try:
+    with _library("vCenter Servers", "vsphere"):
         from restorium.hosts.vsphere import Vsphere
-    except ImportError as error:
-        raise Unsupported(
-            f"vCenter Servers need a library that is not installed: {error.name}",
-            hint="Install it with pip install 'restorium[vsphere]'.",
-        ) from error
     return Vsphere(address, login)
 
 
-def _libvirt(address: str, login: Login) -> Host:
-    if login != Login():
-        raise InvalidInput(
-            "a libvirt of this machine needs no logon", hint="Leave user name and thumbprint out."
-        )
+def _libvirt(address: str, _login: Login) -> Host:
     from restorium.hosts.libvirt import Libvirt
 
     return Libvirt(address)
 
 
+@contextmanager
+def _library(who: str, extra: str) -> Iterator[None]:
+    """Raises Unsupported for an import of what only that extra of ours installs."""
+    try:
+        yield
+    except ImportError as error:
+        raise Unsupported(
+            f"{who} need a library that is not installed: {error.name}",
+            hint=f"Install it with pip install 'restorium[{extra}]'.",
+        ) from error
+
+
 # These have no word of their own in the API: docs/decisions/0002-platform-of-an-image-folder.md.
 _KINDS = {
     "image-folder": Kind(
-        _image_folder,
+        lambda address, _login: ImageFolder(Path(address)),
         Platform.VMWARE,
         HostType.ESXI,
         ManagedServerType.ESXI,
@@ -96,7 +83,7 @@ _KINDS = {
         logon=False,
     ),
     "qemu": Kind(
-        _qemu,
+        lambda address, _login: QemuFolder(Path(address)),
         Platform.VMWARE,
         HostType.ESXI,
         ManagedServerType.ESXI,
@@ -156,7 +143,10 @@ def open_host(kind: str, address: str, login: Login | None = None, peers: Peers 
 
     peers: how one that stands in front of others finds them. Nothing is contacted yet. Raises InvalidInput.
     """
-    opened = kind_of(kind).open(address, login or Login())
+    known, login = kind_of(kind), login or Login()
+    if not known.logon and login != Login():
+        raise InvalidInput(f"{kind} needs no logon", hint="Leave user name and thumbprint out.")
+    opened = known.open(address, login)
     if isinstance(opened, InFront) and peers is not None:
         opened.reach_by(peers)
     return opened

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
-from restorium.vocabulary.restore import Placement
-
-_ANYWHERE = Placement()
+from restorium.vocabulary.restore import ANYWHERE, Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +273,7 @@ class Host(Protocol):
         attempt: str,
         original_ref: str,
         new_name: str | None,
-        placement: Placement = _ANYWHERE,
+        placement: Placement = ANYWHERE,
     ) -> RestoreTarget:
         """A place to restore to. ``attempt`` names this restore and makes temporary names unique.
 
@@ -314,7 +312,7 @@ class InstantHost(Protocol):
     """What a host offers besides if its kind is ``instant``."""
 
     def instant_target(
-        self, description: VmDescription, *, attempt: str, new_name: str, placement: Placement = _ANYWHERE
+        self, description: VmDescription, *, attempt: str, new_name: str, placement: Placement = ANYWHERE
     ) -> InstantTarget:
         """As ``Host.restore_target`` does for a VM beside the original."""
         ...

@@ -44,6 +44,14 @@ def trusting(host: str, port: int, thumbprint: str | None, *, timeout: float) ->
     return context
 
 
+def untrusted(host: str, reason: object) -> HostError:
+    """Of a handshake that the host's certificate ended."""
+    return HostError(
+        f"the certificate of {host} is not trusted, and nothing was sent: {reason}",
+        hint="Give the thumbprint of its certificate, or have it signed by an authority that this machine trusts.",
+    )
+
+
 def _shown(host: str, port: int, timeout: float) -> bytes:
     looking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     looking.check_hostname = False

@@ -7,8 +7,18 @@ connection on which anything went wrong is used no more. Nothing is kept on disk
 """
 
 from restorium.nbd.client import NbdReader, NbdWriter
+from restorium.nbd.protocol import dirty_bitmap
 from restorium.nbd.server import NbdServer
 from restorium.nbd.shared import Away
 from restorium.nbd.sockets import Endpoint, TcpEndpoint, UnixEndpoint
 
-__all__ = ["Away", "Endpoint", "NbdReader", "NbdServer", "NbdWriter", "TcpEndpoint", "UnixEndpoint"]
+__all__ = [
+    "Away",
+    "Endpoint",
+    "NbdReader",
+    "NbdServer",
+    "NbdWriter",
+    "TcpEndpoint",
+    "UnixEndpoint",
+    "dirty_bitmap",
+]

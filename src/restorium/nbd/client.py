@@ -10,11 +10,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import LifoQueue
-from types import TracebackType
-from typing import Self
 
-from restorium.disks.files import joined
-from restorium.disks.interface import Extent
+from restorium.disks.files import OpenDisk, joined
+from restorium.disks.interface import Extent, data_extents
 from restorium.nbd import protocol
 from restorium.nbd.connection import Connection, Request
 from restorium.nbd.protocol import Allocation, Command, CommandFlag, Error, TransmissionFlag
@@ -30,7 +28,7 @@ _SECOND_CONNECTION_SECONDS = 2.0
 _DIRTY = 1
 
 
-class _Nbd:
+class _Nbd(OpenDisk):
     """What reading and writing an export have in common: its connections, each for one thread at a time."""
 
     def __init__(
@@ -41,8 +39,9 @@ class _Nbd:
         connections: int,
         timeout: float,
     ) -> None:
-        self.name = f"the NBD export {export!r} at {endpoint}"
-        first = Connection(endpoint, export, self.name, contexts, timeout=timeout)
+        name = f"the NBD export {export!r} at {endpoint}"
+        first = Connection(endpoint, export, name, contexts, timeout=timeout)
+        super().__init__(name, first.export.size)
         self._connections = [first]
         self._export = first.export
         if first.export.flags & TransmissionFlag.CAN_MULTI_CONN:
@@ -63,10 +62,6 @@ class _Nbd:
         for connection in self._connections:
             self._idle.put(connection)
 
-    @property
-    def size(self) -> int:
-        return self._export.size
-
     def close(self) -> None:
         """Whoever still waits for the server gets a HostError."""
         idle = set()
@@ -79,14 +74,6 @@ class _Nbd:
                 connection.close()
         for connection in idle:
             self._idle.put(connection)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -112,12 +99,6 @@ class _Nbd:
     def _pieces(self, length: int, most: int) -> Iterator[range]:
         piece = max(most - most % self._export.block, self._export.block)
         return (range(start, min(start + piece, length)) for start in range(0, length, piece))
-
-    def _check_inside(self, offset: int, length: int) -> None:
-        if offset < 0 or offset + length > self.size:
-            raise InvalidInput(
-                f"bytes {offset} to {offset + length} are not inside {self.name}, which has {self.size}"
-            )
 
 
 class NbdReader(_Nbd):
@@ -160,16 +141,15 @@ class NbdReader(_Nbd):
         """
         if not self.offers(context):
             raise InvalidInput(f"{self.name} does not offer {context!r}")
-        return list(
-            _data(
-                Extent(offset, length, hole=not flags & _DIRTY)
-                for offset, length, flags in self._statuses(context)
-            )
+        told = (
+            Extent(offset, length, hole=not flags & _DIRTY)
+            for offset, length, flags in self._statuses(context)
         )
+        return list(data_extents(joined(told)))
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Raises DiskDamaged for what the server cannot read, HostError if it is gone or silent."""
-        self._check_inside(offset, len(buffer))
+        self.check_inside(offset, len(buffer))
         if not len(buffer):
             return
         block = self._export.block
@@ -241,7 +221,7 @@ class NbdWriter(_Nbd):
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Raises TargetFull, HostError."""
         view = memoryview(data)
-        self._check_inside(offset, len(view))
+        self.check_inside(offset, len(view))
         self._check_blocks(offset, len(view))
         requests = [
             Request(Command.WRITE, offset + piece.start, len(piece), data=view[piece.start : piece.stop])
@@ -253,7 +233,7 @@ class NbdWriter(_Nbd):
         """Make these bytes read as zeros, as a hole where the server can. Raises Unsupported, TargetFull, HostError."""
         if not self._export.flags & TransmissionFlag.SEND_WRITE_ZEROES:
             raise Unsupported(f"{self.name} takes no writes of zeros", hint="Write them as data.")
-        self._check_inside(offset, length)
+        self.check_inside(offset, length)
         self._check_blocks(offset, length)
         requests = [
             Request(Command.WRITE_ZEROES, offset + piece.start, len(piece))
@@ -273,11 +253,6 @@ class NbdWriter(_Nbd):
     def _not_written(self, request: Request) -> HostError | TargetFull:
         message = f"{self.name} cannot be written at byte {request.offset}: {_reason(request)}"
         return TargetFull(message) if request.error == Error.ENOSPC else HostError(message)
-
-
-def _data(extents: Iterator[Extent]) -> Iterator[Extent]:
-    """Those of data, neighbours made one."""
-    return (extent for extent in joined(extents) if not extent.hole)
 
 
 def _reason(request: Request) -> str:

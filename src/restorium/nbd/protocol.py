@@ -79,6 +79,11 @@ class OptionReply(IntEnum):
     ERR_TOO_BIG = 0x80000009
 
 
+def dirty_bitmap(name: str) -> str:
+    """The context of block status in which QEMU tells of a dirty bitmap."""
+    return f"qemu:dirty-bitmap:{name}"
+
+
 OPTION_ERROR = 0x80000000
 """Set in the type of every option reply that refuses."""
 

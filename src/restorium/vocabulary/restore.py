@@ -24,7 +24,11 @@ class Placement:
     @property
     def chooses(self) -> bool:
         """Whether anything is named."""
-        return self != Placement()
+        return self != ANYWHERE
+
+
+ANYWHERE = Placement()
+"""The host chooses everything."""
 
 
 @dataclass(frozen=True, slots=True)

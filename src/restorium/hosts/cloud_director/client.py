@@ -18,7 +18,7 @@ from lxml import etree
 
 from restorium.hosts.cloud_director.xml import first, named, parse, text_of, written
 from restorium.hosts.interface import Login
-from restorium.hosts.pinning import trusting
+from restorium.hosts.pinning import trusting, untrusted
 from restorium.vocabulary.errors import HostError, InvalidInput, VmNotFound
 
 _CONNECT_SECONDS = 15.0
@@ -217,10 +217,7 @@ class Client:
                 return self._sent(http, method, path, headers, content, again=False)
             told = str(error) or type(error).__name__
             if "certificate" in told.lower():
-                raise HostError(
-                    f"the certificate of {self.host} is not trusted, and nothing was sent: {told}",
-                    hint="Give its thumbprint, or have it signed by an authority that this machine trusts.",
-                ) from error
+                raise untrusted(self.host, told) from error
             raise HostError(
                 f"Cloud Director {self.host} cannot be reached: {told}",
                 hint="Check the address, and that Cloud Director runs.",

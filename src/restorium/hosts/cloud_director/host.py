@@ -30,10 +30,9 @@ from restorium.hosts.interface import (
     VmInfo,
 )
 from restorium.vocabulary.errors import Conflict, HostError, VmNotFound
-from restorium.vocabulary.restore import Placement
+from restorium.vocabulary.restore import ANYWHERE, Placement
 
 _log = structlog.get_logger(__name__)
-_ANYWHERE = Placement()
 KIND = "cloud-director"
 
 
@@ -145,7 +144,7 @@ class CloudDirector:
         attempt: str,
         original_ref: str,
         new_name: str | None,
-        placement: Placement = _ANYWHERE,
+        placement: Placement = ANYWHERE,
     ) -> RestoreTarget:
         original = self._original(original_ref)
         if new_name is None and original is not None:

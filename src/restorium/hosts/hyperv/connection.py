@@ -29,7 +29,7 @@ from spnego.exceptions import SpnegoError
 from restorium.hosts.hyperv.address import Address
 from restorium.hosts.hyperv.pipelines import Pipeline
 from restorium.hosts.interface import Login
-from restorium.hosts.pinning import trusting
+from restorium.hosts.pinning import trusting, untrusted
 from restorium.vocabulary.errors import HostError
 
 _CONNECT_SECONDS = 15
@@ -155,10 +155,7 @@ class Connection:
                 hint="Check user name and password; a local account is named HOST\\account.",
             ) from error
         except requests.exceptions.SSLError as error:
-            raise HostError(
-                f"the certificate of {host} is not trusted, and nothing was sent: {_why(error)}",
-                hint="Give the thumbprint of its certificate, or have it signed by an authority trusted here.",
-            ) from error
+            raise untrusted(host, _why(error)) from error
         except requests.RequestException as error:
             raise HostError(
                 f"{host} cannot be reached over WinRM: {_why(error)}",

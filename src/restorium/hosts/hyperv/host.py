@@ -43,10 +43,9 @@ from restorium.hosts.interface import (
     VmInfo,
 )
 from restorium.vocabulary.errors import InvalidInput, Unsupported
-from restorium.vocabulary.restore import Placement
+from restorium.vocabulary.restore import ANYWHERE, Placement
 
 _log = structlog.get_logger(__name__)
-_ANYWHERE = Placement()
 
 
 class HyperV:
@@ -118,7 +117,7 @@ class HyperV:
         attempt: str,
         original_ref: str,
         new_name: str | None,
-        placement: Placement = _ANYWHERE,
+        placement: Placement = ANYWHERE,
     ) -> RestoreTarget:
         """``placement.storage`` is a folder of the host, its networks are virtual switches."""
         self._check_placement(placement)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists, TargetFull
@@ -96,6 +97,24 @@ def check_links(file: Path) -> None:
             f"{file.parent} takes no hard links, which a restore needs: {error.strerror}",
             hint="Restore to a folder on a file system such as ext4 or XFS.",
         ) from error
+
+
+def check_writable(probe: Path) -> None:
+    """Raises HostError unless a restore can make files where ``probe`` is named; leaves nothing."""
+    with explained(f"writing to {probe.parent}"):
+        try:
+            probe.write_bytes(b"")
+            check_links(probe)
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def take_owner_and_mode(path: Path, other: Path) -> None:
+    """Those that ``other`` has; the owner only where this account may give files away."""
+    shutil.copymode(other, path)
+    status = other.stat()
+    with suppress(PermissionError):
+        os.chown(path, status.st_uid, status.st_gid)
 
 
 def place_over(source: Path, target: Path) -> None:

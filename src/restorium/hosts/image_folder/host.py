@@ -24,10 +24,9 @@ from restorium.hosts.interface import (
     VmInfo,
 )
 from restorium.vocabulary.errors import InvalidInput, RestoriumError, Unsupported, VmNotFound
-from restorium.vocabulary.restore import Placement
+from restorium.vocabulary.restore import ANYWHERE, Placement
 
 _log = structlog.get_logger(__name__)
-_ANYWHERE = Placement()
 
 
 class ImageFolder:
@@ -85,7 +84,7 @@ class ImageFolder:
         attempt: str,
         original_ref: str,
         new_name: str | None,
-        placement: Placement = _ANYWHERE,
+        placement: Placement = ANYWHERE,
     ) -> RestoreTarget:
         if placement.chooses:
             raise Unsupported("a folder of images has neither storage nor networks to choose from")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,13 @@ from restorium.hosts.image_folder.descriptions import (
 )
 from restorium.hosts.image_folder.folder import (
     check_attempt,
-    check_links,
     check_name,
     check_ref,
+    check_writable,
     explained,
     flush,
     place_new,
+    take_owner_and_mode,
     write_durably,
 )
 from restorium.hosts.image_folder.hardware import written_settings
@@ -77,13 +76,7 @@ class ImageFolderTarget:
                 self._check_unused(places)
 
     def probe(self) -> None:
-        file = self._folder / self._hidden("probe")
-        with explained(f"writing to {self._folder}"):
-            try:
-                file.write_bytes(b"")
-                check_links(file)
-            finally:
-                file.unlink(missing_ok=True)
+        check_writable(self._folder / self._hidden("probe"))
 
     def not_carried(self) -> Sequence[str]:
         return ()
@@ -159,7 +152,7 @@ class ImageFolderTarget:
             temporary, final = self._temporary(disk), self._folder / place.file
             replaces = place.replaces and final.exists()
             if replaces:
-                _take_owner_and_mode(temporary, final)
+                take_owner_and_mode(temporary, final)
             flush(temporary)
             moves.append(
                 Move(temporary.name, place.file, self._hidden(f"{number}.old") if replaces else None)
@@ -297,10 +290,3 @@ class ImageFolderTarget:
 def _table(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = settings.get(key)
     return found if isinstance(found, Mapping) else {}
-
-
-def _take_owner_and_mode(path: Path, other: Path) -> None:
-    shutil.copymode(other, path)
-    status = other.stat()
-    with suppress(PermissionError):
-        os.chown(path, status.st_uid, status.st_gid)

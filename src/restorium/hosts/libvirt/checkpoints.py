@@ -32,6 +32,12 @@ class Token:
         checkpoint, _, size = text.rpartition("@")
         return cls(checkpoint, int(size)) if checkpoint and size.isdigit() else None
 
+    def why_not(self, size: int) -> str | None:
+        """Why it says nothing of a disk that has so many bytes now."""
+        return (
+            None if size == self.size else f"it had {self.size} bytes at the last backup and has {size} now"
+        )
+
 
 def prefix(chain: Chain) -> str:
     return f"restorium-{chain.id}-"

@@ -25,10 +25,9 @@ from restorium.hosts.libvirt.target import LibvirtTarget
 from restorium.hosts.libvirt.virsh import Virsh
 from restorium.hosts.libvirt.workplace import remove_abandoned
 from restorium.vocabulary.errors import RestoriumError, Unsupported, VmNotFound
-from restorium.vocabulary.restore import Placement
+from restorium.vocabulary.restore import ANYWHERE, Placement
 
 _log = structlog.get_logger(__name__)
-_ANYWHERE = Placement()
 
 
 class Libvirt:
@@ -87,7 +86,7 @@ class Libvirt:
         attempt: str,
         original_ref: str,
         new_name: str | None,
-        placement: Placement = _ANYWHERE,
+        placement: Placement = ANYWHERE,
     ) -> RestoreTarget:
         if placement.chooses:
             raise Unsupported("on libvirt neither storage nor networks are chosen for a restored VM")

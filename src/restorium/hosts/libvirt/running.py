@@ -19,10 +19,11 @@ from restorium.hosts.libvirt.domains import Disk, Domain, attribute, parse
 from restorium.hosts.libvirt.virsh import Virsh
 from restorium.hosts.libvirt.workplace import Workplace, is_abandoned, is_ours
 from restorium.hosts.room import guarded
-from restorium.nbd import NbdReader, UnixEndpoint
+from restorium.nbd import NbdReader, UnixEndpoint, dirty_bitmap
 from restorium.vocabulary.errors import HostError
 
 _BITMAP = "restorium"
+_CONTEXT = dirty_bitmap(_BITMAP)
 _END_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 
@@ -108,7 +109,7 @@ class _Job:
         return None
 
     def reader(self, disk: Disk) -> NbdReader:
-        contexts = (self._context,) if disk.target in self._since else ()
+        contexts = (_CONTEXT,) if disk.target in self._since else ()
         return NbdReader(UnixEndpoint(self._socket), disk.target, contexts=contexts)
 
     def tracked(self, chain: Chain, made: str | None, readers: Sequence[NbdReader]) -> dict[str, Tracked]:
@@ -119,10 +120,8 @@ class _Job:
             changed = why = None
             if before is not None and disk.target not in self._since:
                 why = self._why if checkpoints.can_track(disk) else checkpoints.RAW
-            elif before is not None and before.size != reader.size:
-                why = f"it had {before.size} bytes at the last backup and has {reader.size} now"
-            elif before is not None:
-                changed = reader.changed(self._context)
+            elif before is not None and (why := before.why_not(reader.size)) is None:
+                changed = reader.changed(_CONTEXT)
             told[disk.target] = Tracked(token, changed, why)
         return told
 
@@ -130,10 +129,6 @@ class _Job:
         _abort(self._virsh, self._domain)
         for disk, path in self._images:
             self._scratch(disk, path).unlink(missing_ok=True)
-
-    @property
-    def _context(self) -> str:
-        return f"qemu:dirty-bitmap:{_BITMAP}"
 
     def _start(self, checkpoint: str | None) -> None:
         documents = [self._document()]

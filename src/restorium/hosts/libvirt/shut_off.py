@@ -22,7 +22,7 @@ from restorium.hosts.libvirt.checkpoints import Token
 from restorium.hosts.libvirt.domains import Disk, Domain
 from restorium.hosts.libvirt.virsh import Virsh
 from restorium.hosts.libvirt.workplace import Workplace
-from restorium.nbd import NbdReader, UnixEndpoint
+from restorium.nbd import NbdReader, UnixEndpoint, dirty_bitmap
 from restorium.programs import find, leashed
 from restorium.vocabulary.errors import DiskDamaged, DiskMissing, HostError, Unsupported
 
@@ -55,9 +55,9 @@ def opened_shut_off(
             bitmap = None if before is None or lost is not None else before.checkpoint
             reader = stack.enter_context(_served(stack, disk, path, workplace.path / disk.target, bitmap))
             readers.append(reader)
-            if before is not None and lost is None and before.size != reader.size:
-                lost = f"it had {before.size} bytes at the last backup and has {reader.size} now"
-            changed = reader.changed(_context(bitmap)) if bitmap is not None and lost is None else None
+            if before is not None and lost is None:
+                lost = before.why_not(reader.size)
+            changed = reader.changed(dirty_bitmap(bitmap)) if bitmap is not None and lost is None else None
             keeps = made is not None and checkpoints.can_track(disk)
             tracked[disk.target] = Tracked(
                 str(Token(str(made), reader.size)) if keeps else None, changed, lost
@@ -147,10 +147,6 @@ def _program(name: str) -> str:
     return str(found)
 
 
-def _context(bitmap: str) -> str:
-    return f"qemu:dirty-bitmap:{bitmap}"
-
-
 def _listens(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as line, suppress(OSError):
         line.connect(str(path))
@@ -180,5 +176,5 @@ def _served(stack: ExitStack, disk: Disk, path: Path, address: Path, bitmap: str
             said = server.communicate()[1].decode(errors="replace").strip()
             raise DiskDamaged(f"{path} cannot be read: {said or 'qemu-nbd does not start'}")
         time.sleep(_LOOK_SECONDS)
-    contexts = () if bitmap is None else (_context(bitmap),)
+    contexts = () if bitmap is None else (dirty_bitmap(bitmap),)
     return NbdReader(UnixEndpoint(address), contexts=contexts, connections=_CONNECTIONS)

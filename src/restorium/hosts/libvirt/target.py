@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -13,10 +11,11 @@ from restorium.disks import create_disk, open_disk, reopen_disk
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.hosts.image_folder.folder import (
     check_attempt,
-    check_links,
     check_name,
+    check_writable,
     explained,
     flush,
+    take_owner_and_mode,
 )
 from restorium.hosts.image_folder.plans import Move, Plan
 from restorium.hosts.interface import DiskInfo, VmDescription
@@ -60,17 +59,11 @@ class LibvirtTarget:
         self._original = None if self._beside else _domain(virsh, self._uuid)
         self._places = Places(virsh, description, self._name, self._original)
         if not self._is_begun() and self._mark() is None:
-            self._check(self._final())
+            self._check(self._final(images_of_others(virsh, self._uuid)))
 
     def probe(self) -> None:
         for folder in self._places.folders:
-            file = folder / self._hidden("probe")
-            with explained(f"writing to {folder}"):
-                try:
-                    file.write_bytes(b"")
-                    check_links(file)
-                finally:
-                    file.unlink(missing_ok=True)
+            check_writable(folder / self._hidden("probe"))
 
     def not_carried(self) -> Sequence[str]:
         return self._machine().lost
@@ -128,7 +121,7 @@ class LibvirtTarget:
         if left_out and self._original is not None:
             raise InvalidInput(f"{self._name!r} cannot be replaced by a part of it")
         shared = images_of_others(self._virsh, self._uuid)
-        places = {key: place for key, place in self._final().items() if key not in left_out}
+        places = {key: place for key, place in self._final(shared).items() if key not in left_out}
         self._check(places)
         moves: dict[Path, list[Move]] = {folder: [] for folder in self._places.folders}
         removes: dict[Path, list[str]] = {folder: [] for folder in moves}
@@ -140,9 +133,7 @@ class LibvirtTarget:
                 raise HostError(f"disk {disk.key!r} of {self._name!r} was not written", hint="Restore again.")
             replaces = place.replaces and place.path.exists()
             if replaces:
-                shutil.copymode(place.path, temporary)
-                with suppress(PermissionError):
-                    shutil.chown(temporary, place.path.stat().st_uid, place.path.stat().st_gid)
+                take_owner_and_mode(temporary, place.path)
             flush(temporary)
             old = self._hidden(f"{self._number(disk)}.old") if replaces else None
             moves[place.path.parent].append(Move(temporary.name, place.path.name, old))
@@ -181,7 +172,7 @@ class LibvirtTarget:
             return
         if original.active:
             self._virsh.run("destroy", str(self._uuid))
-        if self._beside is False and "yes" in self._saved():
+        if "yes" in self._saved():
             self._virsh.run("managedsave-remove", str(self._uuid))
 
     def _saved(self) -> str:
@@ -236,8 +227,9 @@ class LibvirtTarget:
         mark = None if found is None else read_mark(parse(found.xml))
         return mark if mark is not None and mark.attempt == self._attempt else None
 
-    def _final(self) -> dict[str, Place]:
-        return self._places.final(self._attempt, images_of_others(self._virsh, self._uuid))
+    def _final(self, shared: set[Path]) -> dict[str, Place]:
+        """shared: images that other VMs have too."""
+        return self._places.final(self._attempt, shared)
 
     def _check(self, places: dict[str, Place]) -> None:
         """Raises TargetExists."""

@@ -16,10 +16,11 @@ from typing import Any
 from restorium.hosts.interface import Chain
 from restorium.hosts.qemu.nodes import Node
 from restorium.hosts.qemu.qmp import Qmp
+from restorium.nbd import dirty_bitmap
 
 FROZEN = "restorium-frozen"
 """What an earlier bitmap has gathered up to the moment of the backup; lives as long as the backup."""
-CONTEXT = f"qemu:dirty-bitmap:{FROZEN}"
+CONTEXT = dirty_bitmap(FROZEN)
 _TOKEN = re.compile(r"(\d+):(restorium-[A-Za-z0-9-]+)")
 
 Action = tuple[str, dict[str, Any]]

@@ -33,10 +33,9 @@ from restorium.hosts.qemu.serving import Held, Place
 from restorium.hosts.qemu.target import KIND, QemuTarget
 from restorium.hosts.qemu.vm import Hold, Vm
 from restorium.vocabulary.errors import HostError, Unsupported, VmNotFound
-from restorium.vocabulary.restore import Placement
+from restorium.vocabulary.restore import ANYWHERE, Placement
 
 _log = structlog.get_logger(__name__)
-_ANYWHERE = Placement()
 
 
 class QemuFolder:
@@ -117,7 +116,7 @@ class QemuFolder:
         attempt: str,
         original_ref: str,
         new_name: str | None,
-        placement: Placement = _ANYWHERE,
+        placement: Placement = ANYWHERE,
     ) -> RestoreTarget:
         _refuse(placement)
         original = None
@@ -136,7 +135,7 @@ class QemuFolder:
         )
 
     def instant_target(
-        self, description: VmDescription, *, attempt: str, new_name: str, placement: Placement = _ANYWHERE
+        self, description: VmDescription, *, attempt: str, new_name: str, placement: Placement = ANYWHERE
     ) -> InstantTarget:
         _refuse(placement)
         return InstantQemuTarget(self._folder, description, attempt=attempt, new_name=new_name)

@@ -21,7 +21,7 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 
 from restorium.hosts.interface import Login
-from restorium.hosts.pinning import trusting
+from restorium.hosts.pinning import trusting, untrusted
 from restorium.vocabulary.errors import HostError, InvalidInput
 
 T = TypeVar("T")
@@ -215,22 +215,16 @@ class Connection:
         try:
             yield
         except ssl.SSLError as error:
-            raise self._untrusted(error) from error
+            raise untrusted(host, error) from error
         except httpx.HTTPError as error:
             if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error):
-                raise self._untrusted(error) from error
+                raise untrusted(host, error) from error
             raise HostError(f"{host} cannot be reached: {error}") from error
         except (OSError, http.client.HTTPException) as error:
             raise HostError(
                 f"{host} cannot be reached on port {self.address.port}: {error}",
                 hint="Check the address, and that the vCenter Server runs.",
             ) from error
-
-    def _untrusted(self, error: Exception) -> HostError:
-        return HostError(
-            f"the certificate of {self.address.host} is not trusted, and nothing was sent: {error}",
-            hint="Give the thumbprint of its certificate, or have it signed by an authority that this machine trusts.",
-        )
 
 
 def checked(objects: Iterable[Any]) -> list[Any]:

@@ -24,9 +24,7 @@ from restorium.hosts.vsphere.reading import FlatReader
 from restorium.hosts.vsphere.snapshots import held_still
 from restorium.hosts.vsphere.target import VsphereTarget, folder_of, made_by, remove_file, restored_by
 from restorium.vocabulary.errors import Conflict, HostError
-from restorium.vocabulary.restore import Placement
-
-_ANYWHERE = Placement()
+from restorium.vocabulary.restore import ANYWHERE, Placement
 
 
 class Vsphere:
@@ -106,7 +104,7 @@ class Vsphere:
         attempt: str,
         original_ref: str,
         new_name: str | None,
-        placement: Placement = _ANYWHERE,
+        placement: Placement = ANYWHERE,
     ) -> RestoreTarget:
         return VsphereTarget(
             self._connection,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
+from restorium.disks.files import OpenDisk
 from restorium.disks.interface import Extent
 from restorium.hosts.vsphere.connection import Connection
-from restorium.vocabulary.errors import DiskDamaged, DiskMissing, HostError, InvalidInput
+from restorium.vocabulary.errors import DiskDamaged, DiskMissing, HostError
 
 _PARTIAL = 206
 _NOT_FOUND = 404
 _UNSATISFIABLE = 416
 
 
-class FlatReader:
+class FlatReader(OpenDisk):
     """A DiskReader. allocated: where data is, if the host says so; otherwise all of it may be."""
 
     def __init__(
@@ -26,15 +25,10 @@ class FlatReader:
         size: int,
         allocated: Sequence[Extent] | None = None,
     ) -> None:
+        super().__init__(label, size)
         self._connection = connection
         self._url = url
-        self._label = label
-        self._size = size
         self._allocated = allocated
-
-    @property
-    def size(self) -> int:
-        return self._size
 
     def extents(self) -> Iterator[Extent]:
         if self._allocated is None:
@@ -51,27 +45,24 @@ class FlatReader:
             yield Extent(at, self._size - at, hole=True)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        if offset < 0 or offset + len(buffer) > self._size:
-            raise InvalidInput(
-                f"{self._label} has {self._size} bytes, not {offset} to {offset + len(buffer)}"
-            )
+        self.check_inside(offset, len(buffer))
         if not buffer:
             return
         asked = {"Range": f"bytes={offset}-{offset + len(buffer) - 1}"}
         with self._connection.request("GET", self._url, headers=asked) as answer:
             if answer.status_code == _NOT_FOUND:
                 raise DiskMissing(
-                    f"{self._label} has no flat file to be read",
+                    f"{self.name} has no flat file to be read",
                     hint="Disks on VMFS and NFS datastores have one; those on vSAN and vVols cannot be read so.",
                 )
             if answer.status_code == _UNSATISFIABLE:
                 raise self._short(offset)
             if answer.status_code != _PARTIAL:
-                raise HostError(f"{self._label} cannot be read: the host answers HTTP {answer.status_code}")
+                raise HostError(f"{self.name} cannot be read: the host answers HTTP {answer.status_code}")
             done = 0
             for part in answer.iter_raw():
                 if done + len(part) > len(buffer):
-                    raise HostError(f"{self._label} cannot be read: the host answers more than was asked for")
+                    raise HostError(f"{self.name} cannot be read: the host answers more than was asked for")
                 buffer[done : done + len(part)] = part
                 done += len(part)
         if done < len(buffer):
@@ -80,13 +71,5 @@ class FlatReader:
     def close(self) -> None:
         """The connection is the host's."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self.close()
-
     def _short(self, at: int) -> DiskDamaged:
-        return DiskDamaged(f"{self._label} ends at byte {at}, before its disk of {self._size} does")
+        return DiskDamaged(f"{self.name} ends at byte {at}, before its disk of {self._size} does")

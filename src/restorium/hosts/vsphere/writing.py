@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self
 
+from restorium.disks.files import OpenDisk
 from restorium.disks.interface import Extent
 from restorium.hosts.vsphere.connection import Connection
-from restorium.vocabulary.errors import HostError, InvalidInput, RestoriumError, TargetFull
+from restorium.vocabulary.errors import HostError, RestoriumError, TargetFull
 
 _PART_BYTES = 1 << 20
 _MOST_WAITING_BYTES = 96 << 20
@@ -21,7 +21,7 @@ _ACCEPTED = (200, 201)
 _NO_ROOM = 507
 
 
-class FlatWriter:
+class FlatWriter(OpenDisk):
     """A DiskWriter. extents: what will be written; the upload begins with the first of it.
 
     file_size: of the file, which is the disk's or a little more.
@@ -36,10 +36,9 @@ class FlatWriter:
         file_size: int,
         extents: Iterable[Extent],
     ) -> None:
+        super().__init__(label, size)
         self._connection = connection
         self._url = url
-        self._label = label
-        self._size = size
         self._file_size = file_size
         self._extents = tuple(extents)
         self._waiting: dict[int, bytes] = {}
@@ -50,13 +49,8 @@ class FlatWriter:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    @property
-    def size(self) -> int:
-        return self._size
-
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        if offset < 0 or offset + len(data) > self._size:
-            raise InvalidInput(f"{self._label} has {self._size} bytes, not {offset} to {offset + len(data)}")
+        self.check_inside(offset, len(data))
         if not len(data):
             return
         with self._changed:
@@ -65,9 +59,7 @@ class FlatWriter:
                 self._thread.start()
             self._check()
             if offset < self._next:
-                raise HostError(
-                    f"{self._label}: bytes from {offset} were sent already", hint="Restore again."
-                )
+                raise HostError(f"{self.name}: bytes from {offset} were sent already", hint="Restore again.")
             self._waiting[offset] = bytes(data)
             self._waiting_bytes += len(data)
             self._changed.notify_all()
@@ -90,9 +82,6 @@ class FlatWriter:
             self._thread.join()
         self._check()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
@@ -100,7 +89,7 @@ class FlatWriter:
             self.close()
             return
         with self._changed:
-            self._failure = self._failure or HostError(f"{self._label}: the upload was given up")
+            self._failure = self._failure or HostError(f"{self.name}: the upload was given up")
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
@@ -117,15 +106,15 @@ class FlatWriter:
             ) as answer:
                 answer.read()
                 if answer.status_code == _NO_ROOM:
-                    raise TargetFull(f"there is no room for {self._label}")
+                    raise TargetFull(f"there is no room for {self.name}")
                 if answer.status_code not in _ACCEPTED:
                     raise HostError(
-                        f"{self._label} cannot be written: the host answers HTTP {answer.status_code}"
+                        f"{self.name} cannot be written: the host answers HTTP {answer.status_code}"
                     )
         except RestoriumError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001  whatever it was, whoever writes must not wait for ever
-            self._fail(HostError(f"{self._label} cannot be written: {error}"))
+            self._fail(HostError(f"{self.name} cannot be written: {error}"))
 
     def _fail(self, error: RestoriumError) -> None:
         with self._changed:
@@ -151,7 +140,7 @@ class FlatWriter:
                 self._check()
                 if self._next not in self._waiting:
                     raise HostError(
-                        f"{self._label}: bytes from {self._next} were never written", hint="Restore again."
+                        f"{self.name}: bytes from {self._next} were never written", hint="Restore again."
                     )
                 part = self._waiting.pop(self._next)
                 self._waiting_bytes -= len(part)
