@@ -9,7 +9,6 @@ from restorium.hosts.hyperv.machines import FORMAT, KIND
 from restorium.hosts.interface import VmDescription
 from restorium.vocabulary.errors import InvalidInput
 
-_ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
 _NOT_IN_FILES = re.compile(r"[^\w .-]+")
 _SNAPSHOT = re.compile(r"_[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _LONGEST_NAME = 100
@@ -30,13 +29,6 @@ def check_name(name: str) -> str:
     if reason:
         raise InvalidInput(f"{name[:_LONGEST_NAME]!r} cannot be the name of a Hyper-V VM: it {reason}")
     return name
-
-
-def check_attempt(attempt: str) -> str:
-    """Raises InvalidInput unless it can be part of a folder's name."""
-    if not _ATTEMPT.match(attempt):
-        raise InvalidInput(f"{attempt[:80]!r} cannot name a restore: letters, digits and dashes can")
-    return attempt
 
 
 def temporary_name(attempt: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import PureWindowsPath
 from restorium.hosts.hyperv import changing, pipelines
 from restorium.hosts.hyperv.connection import Connection
 from restorium.hosts.hyperv.machines import OFF, machine, machines
-from restorium.hosts.hyperv.names import check_attempt, folder_of, temporary_name
+from restorium.hosts.hyperv.names import folder_of, temporary_name
+from restorium.hosts.image_folder.folder import check_attempt
 from restorium.vocabulary.errors import Conflict, VmNotFound
 
 

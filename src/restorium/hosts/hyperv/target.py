@@ -23,9 +23,10 @@ from restorium.hosts.hyperv.machines import (
     marked,
     read_settings,
 )
-from restorium.hosts.hyperv.names import check_attempt, check_name, disk_files, folder_of, temporary_name
+from restorium.hosts.hyperv.names import check_name, disk_files, folder_of, temporary_name
 from restorium.hosts.hyperv.plans import Original
 from restorium.hosts.hyperv.removal import remove_folder
+from restorium.hosts.image_folder.folder import check_attempt
 from restorium.hosts.interface import DiskInfo, VmDescription
 from restorium.vocabulary.errors import (
     DiskDamaged,

@@ -17,6 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from pyVmomi import vim, vmodl
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
+from restorium.hosts.image_folder.folder import check_attempt
 from restorium.hosts.interface import DiskInfo, VmDescription
 from restorium.hosts.vsphere import places
 from restorium.hosts.vsphere.connection import Connection, failed
@@ -265,7 +266,7 @@ class VsphereTarget:
 
 def folder_of(attempt: str) -> str:
     """In which a restore writes."""
-    return f"restorium-{attempt}"
+    return f"restorium-{check_attempt(attempt)}"
 
 
 def made_by(connection: Connection, attempt: str) -> str | None:
