@@ -323,6 +323,9 @@ def test_keyboard_alone_logs_on_and_restores(browser: Browser, server: DemoServe
     with visitor(browser, server) as seen:
         page = seen.page
         seen.open(_point(server))
+        page.wait_for_function(
+            "document.activeElement.name === 'name'"
+        )  # Chromium focuses after it has loaded
         page.keyboard.type("administrator")
         page.keyboard.press("Tab")
         page.keyboard.type(server.password)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_no_machine_outlives_its_parent(tmp_path: Path) -> None:
     disk.write_bytes(bytes(MIB))
     child = subprocess.Popen([sys.executable, "-m", "tests.support.boot_child", disk])
     try:
-        wait_until(lambda: _machines(disk), timeout=30)
+        wait_until(lambda: any(_has_unnamed_file(each, tmp_path) for each in _machines(disk)), timeout=30)
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
@@ -89,6 +90,14 @@ def test_more_disks_than_the_machine_takes_are_refused(
 def test_markers_that_say_nothing_are_refused(marker: str) -> None:
     with pytest.raises(InvalidInput):
         pattern(marker)
+
+
+def _has_unnamed_file(process_id: int, folder: Path) -> bool:
+    """Of the folder, as that is which QEMU writes to in place of the disk a moment after its start."""
+    with suppress(OSError):
+        links = [str(link.readlink()) for link in Path(f"/proc/{process_id}/fd").iterdir()]
+        return any(link.startswith(f"{folder}/") and link.endswith(" (deleted)") for link in links)
+    return False
 
 
 def _machines(disk: Path) -> list[int]:
