@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from restorium.catalog.listing import Row
 from restorium.flows import feed
 from restorium.flows.feed import Form
-from restorium.native import drills, jobs, restores
+from restorium.native import drill_runs, jobs, restores
 from restorium.native.exchange import show
 from restorium.native.following import Told, event
 from restorium.native.operation import Call
@@ -45,13 +45,13 @@ def _drill(call: Call) -> Form:
 
     def form(row: Row, _at: datetime) -> bytes:
         with call.engine.database.read() as connection:
-            return event("session", drills.summaries(call, connection, [row])[0])
+            return event("session", drill_runs.summaries(call, connection, [row])[0])
 
     return form
 
 
 def _whole_drill(call: Call, connection: Connection, session_id: UUID, after: int) -> _Whole:
-    run, last = drills.whole(call, connection, session_id, after=after)
+    run, last = drill_runs.whole(call, connection, session_id, after=after)
     return run, run.state, last
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from restorium.native.drills import BootCheck, Checks, DrillPlan, DrillVm, FileCheck, NewDrillPlan
+from restorium.native.drill_plans import BootCheck, Checks, DrillPlan, DrillVm, FileCheck, NewDrillPlan
 from restorium.vocabulary.errors import InvalidInput, RestoriumError
 from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.timing import parse_duration, write_duration

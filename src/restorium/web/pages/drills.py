@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
-from restorium.native.drills import DrilledVm, DrillPlan, DrillRun, DrillRunSummary
+from restorium.native.drill_plans import DrillPlan
+from restorium.native.drill_results import DrilledVm
+from restorium.native.drill_runs import DrillRun, DrillRunSummary
 from restorium.web.charts import Chart, chart
 from restorium.web.visit import Page, Visit
 
