@@ -58,7 +58,7 @@ def test_a_point_of_one_platform_becomes_a_vm_of_another(
     labs.callback(site.close)
     contents = [random.Random(1).randbytes(3 * MIB) + bytes(5 * MIB), random.Random(2).randbytes(MIB)]
     ref = source.add_vm("web", dict(zip(source.keys(2), contents, strict=True)))
-    host_ids = [add_host(site.engine, lab, f"of {lab.kind}") for lab in (source, target)]
+    host_ids = [add_host(site.engine, lab, role) for role, lab in (("from", source), ("to", target))]
     repository_id = repositories.add(site.engine, "main", (tmp_path / "vault").as_uri(), KEY)
     job_id = jobs.add(site.engine, "nightly", repository_id, [(host_ids[0], ref)])
     site.engine.start()

@@ -45,7 +45,8 @@ class Certificate:
             )
             + made.public_bytes(serialization.Encoding.PEM)
         )
-        self.thumbprint = hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest()
+        self.der = made.public_bytes(serialization.Encoding.DER)
+        self.thumbprint = hashlib.sha256(self.der).hexdigest()
 
     def serving(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -6,11 +6,7 @@ Against govmomi's simulator. What every host does is held in tests/conformance.
 from __future__ import annotations
 
 import random
-import socket
-import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -31,6 +27,7 @@ from tests.support.em import PASSWORD as EM_PASSWORD
 from tests.support.em import EmClient
 from tests.support.flows import KEY, Site
 from tests.support.labs.vsphere import PASSWORD, USER, VsphereLab
+from tests.support.listening import listening
 
 pytestmark = pytest.mark.slow
 
@@ -54,34 +51,6 @@ def host(lab: VsphereLab) -> Iterator[Host]:
 @pytest.fixture
 def ref(lab: VsphereLab) -> str:
     return lab.add_vm("web", {"scsi0:0": CONTENT})
-
-
-@contextmanager
-def listening(certificate: Certificate) -> Iterator[tuple[str, list[bytes]]]:
-    """A server with that certificate; gives its address, and what it is sent."""
-    got: list[bytes] = []
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                plain, _ = listener.accept()
-                plain.settimeout(5)
-                with (
-                    suppress(ssl.SSLError, OSError),
-                    certificate.serving().wrap_socket(plain, True) as secure,
-                ):
-                    if part := secure.recv(1000):
-                        got.append(part)
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}", got
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(10)
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,13 @@ _LABS = {
     "image-folder": "image_folder:ImageFolderLab",
     "qemu": "qemu:QemuLab",
     "vsphere": "vsphere:VsphereLab",
+    "vsphere on vSAN": "vsphere:VsanLab",
     "cloud-director": "cloud_director:CloudDirectorOnVcsimLab",
     "hyperv": "hyperv.lab:HyperVLab",
     "libvirt": "libvirt:LibvirtLab",
 }
 KINDS = list(_LABS)
+"""Kinds of hosts, and what differs within one."""
 _QUICK = ("image-folder",)
 
 

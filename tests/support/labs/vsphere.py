@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
@@ -23,14 +23,14 @@ from restorium.hosts.interface import Login
 from tests.support.certificates import Certificate
 from tests.support.relay import Relay
 
-_SOURCE = Path(__file__).parent / "vcsim" / "main.go"
+_SOURCES = sorted((Path(__file__).parent / "vcsim").glob("*.go"))
 _BUILD = Path(__file__).parents[3] / "build"
 USER, PASSWORD = "administrator@vsphere.local", "not a secret"
 
 
 def vcsim() -> Path:
     """The simulator, built unless it is there."""
-    digest = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(b"".join(each.read_bytes() for each in _SOURCES)).hexdigest()[:16]
     program = _BUILD / f"vcsim-{digest}"
     _BUILD.mkdir(exist_ok=True)
     with (_BUILD / "vcsim.lock").open("w") as lock:
@@ -44,7 +44,7 @@ def vcsim() -> Path:
                 "GOCACHE": str(_BUILD / "go"),
                 "GOFLAGS": "",
             }
-            subprocess.run(["go", "build", "-o", making, _SOURCE], check=True, env=environment)
+            subprocess.run(["go", "build", "-o", making, *_SOURCES], check=True, env=environment)
             making.rename(program)
             shutil.rmtree(_BUILD / "go", ignore_errors=True)
     return program
@@ -55,14 +55,19 @@ class VsphereLab:
     disk_format = "vmdk"
     tracks = True
     powers = True
+    datastore_type: ClassVar[str | None] = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         certificate = Certificate(folder)
         self._copies = folder / "copies"
         self._copies.mkdir()
+        kind: list[str | Path] = []
+        if self.datastore_type is not None:
+            (folder / "esx").mkdir()
+            kind = [self.datastore_type, Certificate(folder / "esx").path]
         self._process = subprocess.Popen(
-            [vcsim(), certificate.path, certificate.path, USER, PASSWORD, self._copies],
+            [vcsim(), certificate.path, certificate.path, USER, PASSWORD, self._copies, *kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(folder / "vcsim.log").open("wb"),
@@ -167,10 +172,11 @@ class VsphereLab:
         found += [f"the folder {folder.name}" for folder in folders]
         flats = {self._path(device) for vm in vms for device in self.disks(vm)}
         found += [str(file) for file in self._files.rglob("*-flat.vmdk") if file not in flats]
+        found += [file.name for file in self._copies.iterdir() if file.name.startswith(("lease-", "upload-"))]
         return found
 
     def forget_changes(self, ref: str) -> None:
-        for file in self._copies.iterdir():
+        for file in self._copies.glob("52 *"):
             file.unlink()
 
     def cut(self) -> AbstractContextManager[None]:
@@ -186,7 +192,10 @@ class VsphereLab:
             self._process.wait(10)
 
     def vm(self, ref: str) -> Any:
-        return vim.VirtualMachine(ref, self._instance._stub)
+        return self.managed(vim.VirtualMachine, ref)
+
+    def managed(self, kind: Any, ref: str) -> Any:
+        return kind(ref, self._instance._stub)
 
     def disks(self, vm: Any) -> list[Any]:
         disks = [
@@ -222,3 +231,9 @@ class VsphereLab:
         )
         answer = self.content.propertyCollector.RetrievePropertiesEx([asked], collector.RetrieveOptions())
         return next((each.val for found in answer.objects for each in found.propSet), None)
+
+
+class VsanLab(VsphereLab):
+    """Its datastore has no files that go over HTTP: disks come and go by leases."""
+
+    datastore_type = "vsan"

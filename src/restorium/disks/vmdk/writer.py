@@ -6,8 +6,6 @@ in the order of the disk. Source: VMware Virtual Disk Format 5.0.
 
 from __future__ import annotations
 
-import secrets
-import struct
 from array import array
 from collections.abc import Iterable
 from functools import lru_cache
@@ -16,51 +14,38 @@ from pathlib import Path
 from restorium.disks.blocks import SECTOR, BlockWriter, check_sectors, data_runs, divide, little_endian
 from restorium.disks.files import ImageFile
 from restorium.disks.interface import Extent
+from restorium.disks.vmdk.layout import (
+    ENTRIES,
+    GRAIN_SECTORS,
+    HEADER,
+    LINE_ENDS,
+    MAGIC,
+    MOST_SECTORS,
+    NEWLINES,
+    descriptor,
+)
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput
 
-_HEADER = struct.Struct("<4sIIQQQQIQQQB4sH")
-_MAGIC, _VERSION = b"KDMV", 1
-_NEWLINES, _SPARE_TABLES = 1, 2
-_LINE_ENDS = b"\n \r\n"
-_GRAIN_SECTORS = 128
-_GRAIN = _GRAIN_SECTORS * SECTOR
-_ENTRIES = 512
-_TABLE_SECTORS = _ENTRIES * 4 // SECTOR
+_VERSION = 1
+_SPARE_TABLES = 2
+_GRAIN = GRAIN_SECTORS * SECTOR
+_TABLE_SECTORS = ENTRIES * 4 // SECTOR
 _DESCRIPTOR_SECTORS = 20
-_MOST_SECTORS = 1 << 32
 _CACHED_TABLES = 1024
-_DESCRIPTOR = """# Disk DescriptorFile
-version=1
-CID={id}
-parentCID=ffffffff
-createType="monolithicSparse"
-
-# Extent description
-RW {sectors} SPARSE "{name}"
-
-# The Disk Data Base
-#DDB
-
-ddb.virtualHWVersion = "4"
-ddb.geometry.cylinders = "{cylinders}"
-ddb.geometry.heads = "255"
-ddb.geometry.sectors = "63"
-ddb.adapterType = "lsilogic"
-"""
 
 
 class _Places:
     """Where everything is in the file of a disk of that size, in sectors."""
 
     def __init__(self, size: int) -> None:
-        self.tables = divide(divide(size, _GRAIN), _ENTRIES)
+        self.tables = divide(divide(size, _GRAIN), ENTRIES)
         directory = divide(self.tables * 4, SECTOR)
         self.spare = 1 + _DESCRIPTOR_SECTORS
         self.spare_tables = self.spare + directory
         self.directory = self.spare_tables + self.tables * _TABLE_SECTORS
         self.first_table = self.directory + directory
         end = self.first_table + self.tables * _TABLE_SECTORS
-        self.grains = divide(end, _GRAIN_SECTORS) * _GRAIN_SECTORS
+        self.grains = divide(end, GRAIN_SECTORS) * GRAIN_SECTORS
 
 
 def create_vmdk(path: Path, size: int, extents: Iterable[Extent]) -> BlockWriter:
@@ -82,8 +67,8 @@ def reopen_vmdk(path: Path, size: int) -> BlockWriter:
     """An image made by ``create_vmdk``. Raises DiskDamaged unless it is whole and its disk has ``size`` bytes."""
     file = ImageFile.to_write(path)
     try:
-        header = _HEADER.unpack(file.read(0, min(file.length, _HEADER.size)).ljust(_HEADER.size, b"\0"))
-        if header[:2] != (_MAGIC, _VERSION) or header[9] != _Places(header[3] * SECTOR).directory:
+        header = HEADER.unpack(file.read(0, min(file.length, HEADER.size)).ljust(HEADER.size, b"\0"))
+        if header[:2] != (MAGIC, _VERSION) or header[9] != _Places(header[3] * SECTOR).directory:
             raise DiskDamaged(f"{path} is no image that Restorium has made to its end")
         if header[3] * SECTOR != size:
             raise DiskDamaged(f"{path} holds a disk of {header[3] * SECTOR} bytes, not {size}")
@@ -98,13 +83,13 @@ def _writer(file: ImageFile, size: int) -> BlockWriter:
 
     @lru_cache(maxsize=_CACHED_TABLES)
     def table(number: int) -> array[int]:
-        entries = array("I", bytes(_ENTRIES * 4))
+        entries = array("I", bytes(ENTRIES * 4))
         place = (first + number * _TABLE_SECTORS) * SECTOR
         file.read_into(place, memoryview(entries).cast("B"))
         return little_endian(entries)
 
     def place(grain: int) -> int:
-        number, index = divmod(grain, _ENTRIES)
+        number, index = divmod(grain, ENTRIES)
         return table(number)[index] * SECTOR
 
     return BlockWriter(file, size, _GRAIN, place)
@@ -113,16 +98,16 @@ def _writer(file: ImageFile, size: int) -> BlockWriter:
 def _lay_out(file: ImageFile, size: int, extents: Iterable[Extent]) -> None:
     places = _Places(size)
     end = places.grains
-    for number, runs in data_runs(extents, size, _GRAIN, _ENTRIES):
-        entries = array("I", bytes(_ENTRIES * 4))
+    for number, runs in data_runs(extents, size, _GRAIN, ENTRIES):
+        entries = array("I", bytes(ENTRIES * 4))
         for run in runs:
-            first, length = run.start % _ENTRIES, len(run) * _GRAIN_SECTORS
-            if end + length > _MOST_SECTORS:
+            first, length = run.start % ENTRIES, len(run) * GRAIN_SECTORS
+            if end + length > MOST_SECTORS:
                 raise InvalidInput(
                     f"{file.path} would take more than the 2 TiB that a vmdk image has addresses for",
                     hint="Use raw, qcow2 or vhdx.",
                 )
-            entries[first : first + len(run)] = array("I", range(end, end + length, _GRAIN_SECTORS))
+            entries[first : first + len(run)] = array("I", range(end, end + length, GRAIN_SECTORS))
             end += length
         content = little_endian(entries).tobytes()
         for first in (places.spare_tables, places.first_table):
@@ -138,30 +123,25 @@ def _lay_out(file: ImageFile, size: int, extents: Iterable[Extent]) -> None:
 
 
 def _header(size: int, places: _Places) -> bytes:
-    return _HEADER.pack(
-        _MAGIC,
+    return HEADER.pack(
+        MAGIC,
         _VERSION,
-        _NEWLINES | _SPARE_TABLES,
+        NEWLINES | _SPARE_TABLES,
         size // SECTOR,
-        _GRAIN_SECTORS,
+        GRAIN_SECTORS,
         1,
         _DESCRIPTOR_SECTORS,
-        _ENTRIES,
+        ENTRIES,
         places.spare,
         places.directory,
         places.grains,
         0,
-        _LINE_ENDS,
+        LINE_ENDS,
         0,
     ).ljust(SECTOR, b"\0")
 
 
 def _descriptor(path: Path, size: int) -> bytes:
     """The name in it is for readers of parts; nobody finds the file by it."""
-    text = _DESCRIPTOR.format(
-        id=secrets.token_hex(4),
-        sectors=size // SECTOR,
-        name="".join(letter for letter in path.name if letter.isprintable() and letter != '"')[:255],
-        cylinders=min(size // (SECTOR * 63 * 255), 65535),
-    )
-    return text.encode().ljust(_DESCRIPTOR_SECTORS * SECTOR, b"\0")
+    text = descriptor(size, "monolithicSparse", path.name, hardware=4)
+    return text.ljust(_DESCRIPTOR_SECTORS * SECTOR, b"\0")

@@ -26,9 +26,9 @@ from restorium.vocabulary.errors import HostError, InvalidInput
 
 T = TypeVar("T")
 
-_PORT = 443
-_CONNECT_SECONDS = 20.0
-_ANSWER_SECONDS = 120.0
+HTTPS_PORT = 443
+CONNECT_SECONDS = 20.0
+ANSWER_SECONDS = 120.0
 _TASK_SECONDS = 3600.0
 _LOOK_SECONDS = 0.05
 _MOST_LOOK_SECONDS = 1.0
@@ -47,7 +47,7 @@ class Address:
         """``https://vcenter.example[:port]``, or the host alone. Raises InvalidInput."""
         parts = urlsplit(text if "://" in text else f"https://{text}")
         try:
-            port = parts.port or _PORT
+            port = parts.port or HTTPS_PORT
         except ValueError:
             port = 0
         if (
@@ -90,13 +90,13 @@ class Connection:
         Raises HostError for what the libraries raise; faults of vSphere pass, for callers know them better.
         """
         session = self._logged_on()
-        with self._explained():
+        with explained(self.address.host, self.address.port):
             try:
                 return function(session.content)
             except vim.fault.NotAuthenticated:
                 self._forget(session)
         session = self._logged_on()
-        with self._explained():
+        with explained(self.address.host, self.address.port):
             return function(session.content)
 
     def object(self, kind: Any, moref: str) -> Any:
@@ -154,7 +154,7 @@ class Connection:
         for last in (False, True):
             sent = {**(headers or {}), "Cookie": session.instance._stub.cookie.partition(";")[0]}
             with (
-                self._explained(),
+                explained(self.address.host, self.address.port),
                 session.files.stream(method, url, headers=sent, content=content) as answer,
             ):
                 if answer.status_code != _UNAUTHORISED or last or content is not None:
@@ -174,13 +174,13 @@ class Connection:
     def _logged_on(self) -> _Session:
         with self._lock:
             if self._session is None:
-                with self._explained():
+                with explained(self.address.host, self.address.port):
                     self._session = self._log_on()
             return self._session
 
     def _log_on(self) -> _Session:
         host, port = self.address.host, self.address.port
-        context = trusting(host, port, self._login.thumbprint, timeout=_CONNECT_SECONDS)
+        context = trusting(host, port, self._login.thumbprint, timeout=CONNECT_SECONDS)
         try:
             instance = SmartConnect(
                 host=host,
@@ -188,20 +188,14 @@ class Connection:
                 user=self._login.username,
                 pwd=self._login.password,
                 sslContext=context,
-                httpConnectionTimeout=_ANSWER_SECONDS,
+                httpConnectionTimeout=ANSWER_SECONDS,
             )
         except vim.fault.InvalidLogin:
             raise HostError(
                 f"{host} does not let {self._login.username} in",
                 hint="Check user name and password; vCenter names look like name@vsphere.local.",
             ) from None
-        files = httpx.Client(
-            base_url=f"https://{host}:{port}",
-            verify=context,
-            timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
-            trust_env=False,
-        )
-        return _Session(instance, instance.RetrieveContent(), files)
+        return _Session(instance, instance.RetrieveContent(), files_client(host, port, context))
 
     def _forget(self, session: _Session) -> None:
         """Its files stay open for those who are still reading."""
@@ -209,22 +203,33 @@ class Connection:
             if self._session is session:
                 self._session = None
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        host = self.address.host
-        try:
-            yield
-        except ssl.SSLError as error:
+
+@contextmanager
+def explained(host: str, port: int) -> Iterator[None]:
+    """Raises HostError for what libraries raise when a host cannot be reached or trusted."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise untrusted(host, error) from error
+    except httpx.HTTPError as error:
+        if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error):
             raise untrusted(host, error) from error
-        except httpx.HTTPError as error:
-            if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error):
-                raise untrusted(host, error) from error
-            raise HostError(f"{host} cannot be reached: {error}") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise HostError(
-                f"{host} cannot be reached on port {self.address.port}: {error}",
-                hint="Check the address, and that the vCenter Server runs.",
-            ) from error
+        raise HostError(f"{host} cannot be reached: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise HostError(
+            f"{host} cannot be reached on port {port}: {error}",
+            hint="Check the address, and that the host runs.",
+        ) from error
+
+
+def files_client(host: str, port: int, context: ssl.SSLContext) -> httpx.Client:
+    """For files that a host gives and takes."""
+    return httpx.Client(
+        base_url=f"https://{host}:{port}",
+        verify=context,
+        timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+        trust_env=False,
+    )
 
 
 def checked(objects: Iterable[Any]) -> list[Any]:

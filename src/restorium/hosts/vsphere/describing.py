@@ -8,6 +8,7 @@ from typing import Any
 from pyVmomi import vim
 
 from restorium.hosts.interface import Firmware, VmDescription
+from restorium.hosts.vsphere.disks import kib
 from restorium.hosts.vsphere.inventory import DiskPlace, hardware_of
 
 KIND = "vsphere"
@@ -106,7 +107,7 @@ class Made:
                         key=-1000 - len(changes),
                         controllerKey=controllers[bus, number],
                         unitNumber=unit,
-                        capacityInKB=-(-disk.size // 1024),
+                        capacityInKB=kib(disk.size),
                         backing=backing,
                     )
                 )

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pyVmomi import vim
 
 from restorium.hosts.interface import Chain, LocalImage, Login, OpenVm, RestoreTarget, VmDescription, VmInfo
-from restorium.hosts.vsphere import changes, power
+from restorium.hosts.vsphere import carriers, changes, power
 from restorium.hosts.vsphere.connection import Connection
 from restorium.hosts.vsphere.describing import describe
+from restorium.hosts.vsphere.disks import label, remove_file
 from restorium.hosts.vsphere.inventory import (
     check_can_be_read,
     collect,
@@ -19,10 +20,10 @@ from restorium.hosts.vsphere.inventory import (
     list_vms,
     read,
 )
-from restorium.hosts.vsphere.places import exists
-from restorium.hosts.vsphere.reading import FlatReader
+from restorium.hosts.vsphere.opening import opened_disks
+from restorium.hosts.vsphere.places import exists, without_files
 from restorium.hosts.vsphere.snapshots import held_still
-from restorium.hosts.vsphere.target import VsphereTarget, folder_of, made_by, remove_file, restored_by
+from restorium.hosts.vsphere.target import VsphereTarget, made_by, restored_by
 from restorium.vocabulary.errors import Conflict, HostError
 from restorium.vocabulary.restore import ANYWHERE, Placement
 
@@ -37,7 +38,7 @@ class Vsphere:
         self._connection.call(lambda content: content.about.fullName)
 
     def inventory(self) -> list[VmInfo]:
-        return list_vms(self._connection)
+        return [vm for vm in list_vms(self._connection) if not carriers.is_carrier(vm.name)]
 
     @contextmanager
     def open_vm(self, ref: str, chain: Chain | None = None) -> Iterator[OpenVm]:
@@ -52,19 +53,18 @@ class Vsphere:
             disks = disks_of(config.hardware.device)
             if not disks:
                 raise HostError(f"{name} has no disk that is a file")
-            readers, tracked = [], {}
             for place in disks:
                 check_can_be_read(name, place)
-                url = connection.file_url(where["datacenter"], place.datastore, place.flat_path)
-                known = changes.allocated(connection, ref, snapshot, place)
-                label = f"[{place.datastore}] {place.flat_path}"
-                readers.append(FlatReader(connection, url, label, place.info.size, known))
-                if chain is not None:
+            tracked = {}
+            if chain is not None:
+                for place in disks:
                     since = chain.since.get(place.info.key)
                     tracked[place.info.key] = changes.tracked(connection, ref, snapshot, place, since)
             kept = {key: value for key, value in where.items() if key in ("folder", "pool")}
             kept["datastore"] = disks[0].datastore
-            yield OpenVm(describe(name, config, disks, kept), readers, tracked)
+            description = describe(name, config, disks, kept)
+            with opened_disks(connection, ref, snapshot, where["datacenter"], disks) as readers:
+                yield OpenVm(description, readers, tracked)
 
     def power_on(self, ref: str) -> None:
         power.power_on(self._connection, ref, ref)
@@ -91,11 +91,13 @@ class Vsphere:
             power.power_off(connection, made, made)
             vm = connection.object(vim.VirtualMachine, made)
             connection.task(lambda _: vm.Destroy_Task(), what=f"removing {made}")
+        carriers.remove(connection, attempt)
+        streamed = without_files(connection)
         for moref, found in list(collect(connection, vim.Datastore, ["name", "summary.accessible"])):
-            if found.get("summary.accessible", True):
+            if found.get("summary.accessible", True) and found["name"] not in streamed:
                 datacenter, _ = datacenter_of(connection, vim.Datastore, moref)
                 place = connection.object(vim.Datacenter, datacenter)
-                remove_file(connection, place, f"[{found['name']}] {folder_of(attempt)}")
+                remove_file(connection, place, f"[{found['name']}] {label(attempt)}")
 
     def restore_target(
         self,

@@ -133,6 +133,12 @@ def disks_of(devices: Sequence[Any]) -> list[DiskPlace]:
     return sorted(places, key=lambda place: (abs(place.device.controllerKey), place.device.unitNumber))
 
 
+def extra_of(values: Any, key: str) -> str | None:
+    """One of a VM's extra configuration."""
+    found = [each.value for each in values or () if each.key == key]
+    return found[-1] if found else None
+
+
 def bus_of(controller: Any) -> str:
     """As Hardware names it; ``disk`` of what is none of these."""
     return next((name for kind, name in _BUSES.items() if isinstance(controller, kind)), "disk")

@@ -15,10 +15,16 @@ from restorium.hosts.vsphere.inventory import collect, datacenter_of, read
 from restorium.vocabulary.errors import HostError, InvalidInput, VmNotFound
 from restorium.vocabulary.restore import Placement
 
+_OF_DATASTORES = ("summary.accessible", "summary.freeSpace", "summary.type")
+_WITHOUT_FILES = {"vsan", "vsanD", "VVOL"}
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """datacenter, folder, pool and datastore_ref: morefs. datacenter_path: in the inventory. datastore: its name."""
+    """datacenter, folder, pool and datastore_ref: morefs. datacenter_path: in the inventory. datastore: its name.
+
+    takes_files: whether disks are files there, which can be written and read as such.
+    """
 
     datacenter: str
     datacenter_path: str
@@ -26,6 +32,7 @@ class Places:
     pool: str
     datastore: str
     datastore_ref: str
+    takes_files: bool
     networks: Sequence[str]
 
 
@@ -40,7 +47,7 @@ def find(
     own = description.settings if description.kind == KIND else {}
     pools = dict(collect(connection, vim.ResourcePool, ["name", "owner"]))
     folders = dict(collect(connection, vim.Folder, ["name", "childType"]))
-    datastores = dict(collect(connection, vim.Datastore, ["name", "summary.accessible", "summary.freeSpace"]))
+    datastores = dict(collect(connection, vim.Datastore, ["name", *_OF_DATASTORES]))
     now: dict[str, Any] = {}
     if original is not None:
         now = read(
@@ -73,7 +80,23 @@ def find(
     missing = [name for name in placement.networks.values() if name not in networks]
     if missing:
         raise _unknown(connection, "network", missing[0])
-    return Places(datacenter, path, folder, pool, datastores[datastore_ref]["name"], datastore_ref, networks)
+    chosen_store = datastores[datastore_ref]
+    return Places(
+        datacenter,
+        path,
+        folder,
+        pool,
+        chosen_store["name"],
+        datastore_ref,
+        chosen_store.get("summary.type") not in _WITHOUT_FILES,
+        networks,
+    )
+
+
+def without_files(connection: Connection) -> set[str]:
+    """The names of the datastores on which disks are no files."""
+    found = [properties for _, properties in collect(connection, vim.Datastore, ["name", "summary.type"])]
+    return {each["name"] for each in found if each.get("summary.type") in _WITHOUT_FILES}
 
 
 def exists(connection: Connection, moref: str) -> bool:

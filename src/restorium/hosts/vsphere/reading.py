@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from restorium.disks.files import OpenDisk
 from restorium.disks.interface import Extent
 from restorium.hosts.vsphere.connection import Connection
+from restorium.hosts.vsphere.mapped import MappedDisk
 from restorium.vocabulary.errors import DiskDamaged, DiskMissing, HostError
 
 _PARTIAL = 206
@@ -14,8 +14,8 @@ _NOT_FOUND = 404
 _UNSATISFIABLE = 416
 
 
-class FlatReader(OpenDisk):
-    """A DiskReader. allocated: where data is, if the host says so; otherwise all of it may be."""
+class FlatReader(MappedDisk):
+    """A DiskReader. allocated: see MappedDisk."""
 
     def __init__(
         self,
@@ -25,24 +25,9 @@ class FlatReader(OpenDisk):
         size: int,
         allocated: Sequence[Extent] | None = None,
     ) -> None:
-        super().__init__(label, size)
+        super().__init__(label, size, allocated)
         self._connection = connection
         self._url = url
-        self._allocated = allocated
-
-    def extents(self) -> Iterator[Extent]:
-        if self._allocated is None:
-            if self._size:
-                yield Extent(0, self._size, hole=False)
-            return
-        at = 0
-        for extent in self._allocated:
-            if extent.offset > at:
-                yield Extent(at, extent.offset - at, hole=True)
-            yield extent
-            at = extent.end
-        if at < self._size:
-            yield Extent(at, self._size - at, hole=True)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self.check_inside(offset, len(buffer))

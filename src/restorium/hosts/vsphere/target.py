@@ -1,36 +1,34 @@
 """Restoring to a vCenter Server.
 
-Disks are written to a folder ``restorium-<attempt>`` of a datastore, which no VM names until the end. Beside the
-original, a VM is made of them then. Over it, one reconfiguration takes the old disks out and the new ones in, and
-notes the old ones, which are removed after it.
+Disks are written where no VM has them until the end, as their datastore takes them. Beside the original, a VM is made
+of them then. Over it, one reconfiguration takes the old disks out and the new ones in, and notes the old ones, which
+are removed after it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
-from restorium.hosts.image_folder.folder import check_attempt
 from restorium.hosts.interface import DiskInfo, VmDescription
 from restorium.hosts.vsphere import places
-from restorium.hosts.vsphere.connection import Connection, failed
+from restorium.hosts.vsphere.connection import Connection
 from restorium.hosts.vsphere.describing import ATTEMPT, KIND, REPLACED, Made
-from restorium.hosts.vsphere.inventory import collect, disks_of, read
+from restorium.hosts.vsphere.disks import DisksInTheMaking, kib, remove_disk
+from restorium.hosts.vsphere.imports import ImportedDisks
+from restorium.hosts.vsphere.inventory import collect, disks_of, extra_of, read
 from restorium.hosts.vsphere.power import power_off
-from restorium.hosts.vsphere.reading import FlatReader
-from restorium.hosts.vsphere.writing import FlatWriter
+from restorium.hosts.vsphere.uploads import UploadedDisks
 from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists
 from restorium.vocabulary.restore import Placement
 
 _MOST_CHARACTERS = 80
-_KIB = 1024
 
 
 class VsphereTarget:
@@ -65,8 +63,7 @@ class VsphereTarget:
                     f"{self._name} has snapshots, and their disks cannot be replaced",
                     hint="Remove its snapshots, or restore beside it.",
                 )
-        self._make_folder(f"{self._folder}-probe")
-        self._remove_folder(f"{self._folder}-probe")
+        self._disks.probe()
 
     def not_carried(self) -> Sequence[str]:
         return () if self._original is not None else self._made({}).not_carried
@@ -76,43 +73,26 @@ class VsphereTarget:
         return found.get("summary.freeSpace")
 
     def create_disk(self, disk: DiskInfo, extents: Iterable[Extent]) -> DiskWriter:
-        self._make_folder(self._folder)
-        file = self._file(disk)
-        self._remove_disk(file)
-        kib = -(-disk.size // _KIB)
-        spec = vim.VirtualDiskManager.FileBackedVirtualDiskSpec(
-            diskType="thin", adapterType="lsiLogic", capacityKb=kib
-        )
-        self._connection.task(
-            lambda content: content.virtualDiskManager.CreateVirtualDisk_Task(
-                name=file, datacenter=self._datacenter, spec=spec
-            ),
-            what=f"making {file}",
-        )
-        return FlatWriter(self._connection, self._url(file), file, disk.size, kib * _KIB, extents)
+        return self._disks.create(self._number(disk), disk, extents)
 
     def reopen_disk(self, disk: DiskInfo) -> DiskWriter | None:
         return None
 
     def read_disk(self, disk: DiskInfo) -> DiskReader:
-        file = self._file(disk)
-        return FlatReader(self._connection, self._url(file), file, disk.size)
+        return self._disks.open(self._number(disk), disk)
 
     def finalise(self, left_out: Collection[str] = ()) -> str:
         ref = self.finalised()
         if ref is None:
-            files = {
-                disk.key: self._file(disk) for disk in self._description.disks if disk.key not in left_out
-            }
-            for disk in self._description.disks:
-                if disk.key in files:
-                    self._check_written(disk)
+            kept = [disk for disk in self._description.disks if disk.key not in left_out]
+            for disk in kept:
+                self._check_written(disk)
             if self._original is not None:
                 if left_out:
                     raise InvalidInput(f"{self._name} cannot be replaced by a part of it")
-                ref = self._replace(files)
+                ref = self._replace(self._handed_over(kept))
             else:
-                ref = self._make(files)
+                ref = self._make(self._handed_over(kept))
         self._tidy(ref)
         return ref
 
@@ -126,16 +106,14 @@ class VsphereTarget:
     def discard(self) -> None:
         ref = self.finalised()
         if ref is None:
-            self._remove_folder(self._folder)
+            self._disks.remove()
         else:
             self._tidy(ref)
 
     def _make(self, files: dict[str, str]) -> str:
         self._check_name()
         spec = self._made(files).spec
-        spec.files = vim.vm.FileInfo(
-            vmPathName=f"[{self._places.datastore}] {self._folder}/{_file_name(self._name)}.vmx"
-        )
+        spec.files = vim.vm.FileInfo(vmPathName=self._disks.vmx(self._name))
         spec.instanceUuid = _uuid_of(self._attempt)
         spec.extraConfig = [vim.option.OptionValue(key=ATTEMPT, value=self._attempt)]
         folder = self._connection.object(vim.Folder, self._places.folder)
@@ -163,7 +141,7 @@ class VsphereTarget:
                 key=slot.key,
                 controllerKey=slot.controllerKey,
                 unitNumber=slot.unitNumber,
-                capacityInKB=-(-disk.size // _KIB),
+                capacityInKB=kib(disk.size),
                 backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
                     fileName=files[disk.key], diskMode="persistent", thinProvisioned=True
                 ),
@@ -185,12 +163,13 @@ class VsphereTarget:
         return self._original
 
     def _tidy(self, ref: str) -> None:
-        """Remove the disks that were replaced."""
+        """Remove the disks that were replaced, and what carried the new ones."""
+        self._disks.tidy()
         noted = _extra(self._connection, ref, REPLACED)
         if not noted:
             return
         for file in json.loads(noted):
-            self._remove_disk(file)
+            remove_disk(self._connection, self._datacenter, file)
         cleared = vim.vm.ConfigSpec(extraConfig=[vim.option.OptionValue(key=REPLACED, value="")])
         self._reconfigure(ref, cleared, f"noting that the old disks of {self._name} are gone")
 
@@ -213,60 +192,33 @@ class VsphereTarget:
                 raise TargetExists(f"{self._connection.address.host} has a VM {self._name!r} already: {ref}")
 
     def _check_written(self, disk: DiskInfo) -> None:
-        with self.read_disk(disk) as reader:
-            try:
-                reader.read_into(max(disk.size - 1, 0), memoryview(bytearray(min(disk.size, 1))))
-            except HostError as error:
-                raise HostError(
-                    f"disk {disk.key!r} of {self._name} was not written: {error.message}",
-                    hint="Restore again.",
-                ) from error
+        try:
+            self._disks.check_written(self._number(disk), disk)
+        except HostError as error:
+            raise HostError(
+                f"disk {disk.key!r} of {self._name} was not written: {error.message}", hint="Restore again."
+            ) from error
+
+    def _handed_over(self, disks: Sequence[DiskInfo]) -> dict[str, str]:
+        """The files of the disks, by key."""
+        numbers = {self._number(disk): disk.key for disk in disks}
+        return {numbers[number]: file for number, file in self._disks.hand_over(numbers).items()}
+
+    def _number(self, disk: DiskInfo) -> int:
+        return next(number for number, each in enumerate(self._description.disks) if each.key == disk.key)
 
     @cached_property
     def _places(self) -> places.Places:
         return places.find(self._connection, self._description, self._original, self._placement)
 
+    @cached_property
+    def _disks(self) -> DisksInTheMaking:
+        kind = UploadedDisks if self._places.takes_files else ImportedDisks
+        return kind(self._connection, self._places, self._attempt)
+
     @property
     def _datacenter(self) -> Any:
         return self._connection.object(vim.Datacenter, self._places.datacenter)
-
-    @property
-    def _folder(self) -> str:
-        return folder_of(self._attempt)
-
-    def _file(self, disk: DiskInfo) -> str:
-        number = next(number for number, each in enumerate(self._description.disks) if each.key == disk.key)
-        return f"[{self._places.datastore}] {self._folder}/disk{number}.vmdk"
-
-    def _url(self, file: str) -> str:
-        datastore, _, path = file.removeprefix("[").partition("] ")
-        flat = path.removesuffix(".vmdk") + "-flat.vmdk"
-        return self._connection.file_url(self._places.datacenter_path, datastore, flat)
-
-    def _make_folder(self, folder: str) -> None:
-        name = f"[{self._places.datastore}] {folder}"
-        try:
-            self._connection.call(
-                lambda content: content.fileManager.MakeDirectory(
-                    name=name, datacenter=self._datacenter, createParentDirectories=False
-                )
-            )
-        except vim.fault.FileAlreadyExists:
-            return
-        except vmodl.MethodFault as fault:
-            raise failed(self._connection.address.host, f"making the folder {name}", fault) from fault
-
-    def _remove_folder(self, folder: str) -> None:
-        remove_file(self._connection, self._datacenter, f"[{self._places.datastore}] {folder}")
-
-    def _remove_disk(self, file: str) -> None:
-        for each in (file, file.removesuffix(".vmdk") + "-flat.vmdk"):
-            remove_file(self._connection, self._datacenter, each)
-
-
-def folder_of(attempt: str) -> str:
-    """In which a restore writes."""
-    return f"restorium-{check_attempt(attempt)}"
 
 
 def made_by(connection: Connection, attempt: str) -> str | None:
@@ -283,31 +235,9 @@ def _uuid_of(attempt: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"restorium:{attempt}"))
 
 
-def remove_file(connection: Connection, datacenter: Any, name: str) -> None:
-    """A file, or a folder with what is in it; nothing happens if there is none."""
-    with suppress(_Gone):
-        try:
-            connection.task(
-                lambda content: content.fileManager.DeleteDatastoreFile_Task(
-                    name=name, datacenter=datacenter
-                ),
-                what=f"removing {name}",
-            )
-        except HostError as error:
-            fault = error.__cause__
-            if isinstance(fault, vim.fault.FileNotFound | vim.fault.CannotDeleteFile):
-                raise _Gone from error
-            raise
-
-
-class _Gone(Exception):
-    """There is no such file. vSphere says CannotDeleteFile of some."""
-
-
 def _extra(connection: Connection, ref: str, key: str) -> str | None:
-    values = read(connection, vim.VirtualMachine, ref, "config.extraConfig").get("config.extraConfig") or ()
-    found = [each.value for each in values if each.key == key]
-    return found[-1] if found else None
+    found = read(connection, vim.VirtualMachine, ref, "config.extraConfig")
+    return extra_of(found.get("config.extraConfig"), key)
 
 
 def restored_by(connection: Connection, ref: str) -> str | None:
@@ -324,7 +254,3 @@ def _checked(name: str) -> str:
     if not name.isprintable():
         raise InvalidInput("the name of a VM has characters that cannot be shown", hint="Leave them out.")
     return name
-
-
-def _file_name(name: str) -> str:
-    return "".join(each if each.isalnum() or each in "-_." else "_" for each in name)

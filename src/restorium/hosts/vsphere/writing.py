@@ -1,46 +1,34 @@
-"""A flat disk file in a datastore, written over HTTPS.
+"""A disk that is sent over HTTPS while it is written.
 
-A datastore takes a file only whole and in order. So what is written out of order waits here, and holes are sent as
-zeros. An upload cannot be gone on with: what was interrupted begins anew.
+A vCenter Server takes a disk only whole and in order. So what is written out of order waits here. An upload cannot
+be gone on with: what was interrupted begins anew.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 
 from restorium.disks.files import OpenDisk
-from restorium.disks.interface import Extent
-from restorium.hosts.vsphere.connection import Connection
-from restorium.vocabulary.errors import HostError, RestoriumError, TargetFull
+from restorium.disks.interface import Extent, data_extents
+from restorium.vocabulary.errors import HostError, RestoriumError
 
-_PART_BYTES = 1 << 20
 _MOST_WAITING_BYTES = 96 << 20
-_ACCEPTED = (200, 201)
-_NO_ROOM = 507
+
+Pieces = Iterator[tuple[int, bytes]]
+"""What the extents with data hold, in order, each with its offset."""
 
 
-class FlatWriter(OpenDisk):
-    """A DiskWriter. extents: what will be written; the upload begins with the first of it.
-
-    file_size: of the file, which is the disk's or a little more.
-    """
+class OrderedUpload(OpenDisk):
+    """A DiskWriter. extents: what will be written. send: begins with the first of it, in a thread of its own."""
 
     def __init__(
-        self,
-        connection: Connection,
-        url: str,
-        label: str,
-        size: int,
-        file_size: int,
-        extents: Iterable[Extent],
+        self, label: str, size: int, extents: Iterable[Extent], send: Callable[[Pieces], None]
     ) -> None:
         super().__init__(label, size)
-        self._connection = connection
-        self._url = url
-        self._file_size = file_size
-        self._extents = tuple(extents)
+        self._extents = tuple(data_extents(extents))
+        self._send = send
         self._waiting: dict[int, bytes] = {}
         self._waiting_bytes = 0
         self._next = 0
@@ -100,17 +88,7 @@ class FlatWriter(OpenDisk):
 
     def _upload(self) -> None:
         try:
-            length = {"Content-Length": str(self._file_size), "Content-Type": "application/octet-stream"}
-            with self._connection.request(
-                "PUT", self._url, headers=length, content=self._content()
-            ) as answer:
-                answer.read()
-                if answer.status_code == _NO_ROOM:
-                    raise TargetFull(f"there is no room for {self.name}")
-                if answer.status_code not in _ACCEPTED:
-                    raise HostError(
-                        f"{self.name} cannot be written: the host answers HTTP {answer.status_code}"
-                    )
+            self._send(self._pieces())
         except RestoriumError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001  whatever it was, whoever writes must not wait for ever
@@ -121,33 +99,21 @@ class FlatWriter(OpenDisk):
             self._failure = self._failure or error
             self._changed.notify_all()
 
-    def _content(self) -> Iterator[bytes]:
+    def _pieces(self) -> Pieces:
         for extent in self._extents:
-            yield from self._zeros(extent.end) if extent.hole else self._written(extent.end)
-        yield from self._zeros(self._file_size)
-
-    def _zeros(self, end: int) -> Iterator[bytes]:
-        """Up to there, which is where the next data begins."""
-        while self._next < end:
-            part = bytes(min(_PART_BYTES, end - self._next))
-            self._advance(len(part))
-            yield part
-
-    def _written(self, end: int) -> Iterator[bytes]:
-        while self._next < end:
-            with self._changed:
-                self._changed.wait_for(lambda: self._failure or self._closed or self._next in self._waiting)
-                self._check()
-                if self._next not in self._waiting:
-                    raise HostError(
-                        f"{self.name}: bytes from {self._next} were never written", hint="Restore again."
+            self._next = max(self._next, extent.offset)
+            while self._next < extent.end:
+                with self._changed:
+                    self._changed.wait_for(
+                        lambda: self._failure or self._closed or self._next in self._waiting
                     )
-                part = self._waiting.pop(self._next)
-                self._waiting_bytes -= len(part)
-            self._advance(len(part))
-            yield part
-
-    def _advance(self, count: int) -> None:
-        with self._changed:
-            self._next += count
-            self._changed.notify_all()
+                    self._check()
+                    if self._next not in self._waiting:
+                        raise HostError(
+                            f"{self.name}: bytes from {self._next} were never written", hint="Restore again."
+                        )
+                    offset, piece = self._next, self._waiting.pop(self._next)
+                    self._waiting_bytes -= len(piece)
+                    self._next += len(piece)
+                    self._changed.notify_all()
+                yield offset, piece

@@ -3,17 +3,21 @@
 // The simulator tracks no changes of disks. What stands in front of it does, by comparing the files of its datastore with
 // copies as of each snapshot: what it answers is ours, and shows what a client makes of such answers, not how vCenter is.
 //
-//	vcsim CERTIFICATE KEY USER PASSWORD FOLDER: prints its address, then serves until its standard input ends.
-//	FOLDER: for the copies. One that is removed is a change id that is not known any more.
+//	vcsim CERTIFICATE KEY USER PASSWORD FOLDER [TYPE CERTIFICATE]: prints its address, then serves until its standard input ends.
+//	FOLDER: for the copies. One that is removed is a change id that is not known any more. TYPE: of its datastore. One that is
+//	named has no files that go over HTTP, as vSAN; its exports come from a host of their own, with that certificate and key.
 package main
 
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
@@ -23,6 +27,7 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vim25/xml"
 )
@@ -31,19 +36,42 @@ const block = 64 << 10
 
 type envelope struct {
 	Body struct {
-		Snapshot *types.CreateSnapshotRequestType        `xml:"CreateSnapshot_Task"`
-		Query    *types.QueryChangedDiskAreasRequestType `xml:"QueryChangedDiskAreas"`
+		Snapshot       *types.CreateSnapshotRequestType        `xml:"CreateSnapshot_Task"`
+		Query          *types.QueryChangedDiskAreasRequestType `xml:"QueryChangedDiskAreas"`
+		Destroy        *types.DestroyRequestType               `xml:"Destroy_Task"`
+		Import         *types.ImportVAppRequestType            `xml:"ImportVApp"`
+		ExportVm       *types.ExportVmRequestType              `xml:"ExportVm"`
+		ExportSnapshot *types.ExportSnapshotRequestType        `xml:"ExportSnapshot"`
+		Complete       *types.HttpNfcLeaseCompleteRequestType  `xml:"HttpNfcLeaseComplete"`
+		Abort          *types.HttpNfcLeaseAbortRequestType     `xml:"HttpNfcLeaseAbort"`
 	}
 }
 
 type front struct {
 	http.Handler
 	folder string
+	files  bool
+	leases leases
 	lock   sync.Mutex
 	number int
 }
 
+func answer(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "text/xml")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"`+
+		` xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`, body)
+}
+
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, nfc) {
+		f.leases.ServeHTTP(w, r)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, "/folder/") && !f.files {
+		http.NotFound(w, r)
+		return
+	}
 	if r.URL.Path != "/sdk" {
 		f.Handler.ServeHTTP(w, r)
 		return
@@ -58,20 +86,44 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = decoder.Decode(&asked)
 	f.lock.Lock()
 	defer f.lock.Unlock()
-	if asked.Body.Query != nil {
-		answer, status := f.changed(asked.Body.Query)
-		w.Header().Set("Content-Type", "text/xml")
-		w.WriteHeader(status)
-		fmt.Fprintf(w, `<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"`+
-			` xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`,
-			answer)
-		return
-	}
-	if asked.Body.Snapshot != nil {
-		f.freeze(asked.Body.Snapshot.This)
-	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	f.Handler.ServeHTTP(w, r)
+	switch {
+	case asked.Body.Query != nil:
+		found, status := f.changed(asked.Body.Query)
+		answer(w, status, found)
+	case asked.Body.ExportVm != nil:
+		exported(w, "ExportVm", f.leases.export(asked.Body.ExportVm.This))
+	case asked.Body.ExportSnapshot != nil:
+		vm := simulator.Map.Get(asked.Body.ExportSnapshot.This).(*simulator.VirtualMachineSnapshot).Vm
+		exported(w, "ExportSnapshot", f.leases.export(vm))
+	case asked.Body.Import != nil:
+		recorder := httptest.NewRecorder()
+		f.Handler.ServeHTTP(recorder, r)
+		spec, ok := asked.Body.Import.Spec.(*types.VirtualMachineImportSpec)
+		if ok {
+			f.leases.imported(recorder.Body.Bytes(), spec.ConfigSpec.Name)
+		}
+		w.WriteHeader(recorder.Code)
+		_, _ = w.Write(recorder.Body.Bytes())
+	case asked.Body.Destroy != nil:
+		destroy(asked.Body.Destroy.This, func() { f.Handler.ServeHTTP(w, r) })
+	default:
+		if asked.Body.Snapshot != nil {
+			f.freeze(asked.Body.Snapshot.This)
+		}
+		if asked.Body.Complete != nil {
+			f.leases.end(asked.Body.Complete.This.Value)
+		}
+		if asked.Body.Abort != nil {
+			f.leases.end(asked.Body.Abort.This.Value)
+		}
+		f.Handler.ServeHTTP(w, r)
+	}
+}
+
+func exported(w http.ResponseWriter, method, id string) {
+	answer(w, http.StatusOK, fmt.Sprintf(`<%sResponse xmlns="urn:vim25"><returnval type="HttpNfcLease">%s</returnval></%sResponse>`,
+		method, id, method))
 }
 
 func disks(ref types.ManagedObjectReference) []*types.VirtualDisk {
@@ -87,11 +139,16 @@ func disks(ref types.ManagedObjectReference) []*types.VirtualDisk {
 
 func flat(disk *types.VirtualDisk) string {
 	name := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo).FileName
+	return strings.TrimSuffix(place(name), ".vmdk") + "-flat.vmdk"
+}
+
+// place is where a datastore path is in this machine's files.
+func place(name string) string {
 	store, path, _ := strings.Cut(strings.TrimPrefix(name, "["), "] ")
 	for _, entity := range simulator.Map.All("Datastore") {
 		datastore := entity.(*simulator.Datastore)
 		if datastore.Name == store {
-			return filepath.Join(datastore.Info.GetDatastoreInfo().Url, strings.TrimSuffix(path, ".vmdk")+"-flat.vmdk")
+			return filepath.Join(datastore.Info.GetDatastoreInfo().Url, path)
 		}
 	}
 	return ""
@@ -195,13 +252,42 @@ func main() {
 	behind := model.Service.NewServer()
 	defer behind.Close()
 	target := &url.URL{Scheme: "http", Host: behind.URL.Host}
+	front := &front{
+		Handler: httputil.NewSingleHostReverseProxy(target),
+		folder:  os.Args[5],
+		files:   len(os.Args) <= 6,
+		leases:  leases{folder: os.Args[5], files: make(map[string]string), host: "*"},
+	}
+	if !front.files {
+		for _, entity := range simulator.Map.All("Datastore") {
+			entity.(*simulator.Datastore).Summary.Type = os.Args[6]
+		}
+		certificate, err := tls.LoadX509KeyPair(os.Args[7], os.Args[7])
+		if err != nil {
+			log.Fatal(err)
+		}
+		front.leases.host = serve(certificate, &front.leases).String()
+		front.leases.thumbprint = soap.ThumbprintSHA1(parsed(certificate))
+	}
+	fmt.Println(serve(certificate, front))
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func serve(certificate tls.Certificate, handler http.Handler) net.Addr {
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	go func() {
-		log.Fatal(http.Serve(listener, &front{Handler: httputil.NewSingleHostReverseProxy(target), folder: os.Args[5]}))
+		log.Fatal(http.Serve(listener, handler))
 	}()
-	fmt.Println(listener.Addr())
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	return listener.Addr()
+}
+
+func parsed(certificate tls.Certificate) *x509.Certificate {
+	found, err := x509.ParseCertificate(certificate.Certificate[0])
+	if err != nil {
+		log.Fatal(err)
+	}
+	return found
 }
