@@ -25,7 +25,7 @@ class Lab(Protocol):
     """One host of ``kind``.
 
     disk_format: what the host says of its VMs' disks. tracks: whether it knows what changed since the last backup.
-    powers: whether it runs VMs. original_ref_stays: whether a VM restored over itself keeps its ref.
+    powers: whether it runs VMs. What only some labs have is asked for by the functions below.
     """
 
     kind: ClassVar[str]
@@ -103,6 +103,25 @@ def open_lab(kind: str, folder: Path) -> Lab:
     made: Any = getattr(import_module(f"tests.support.labs.{module}"), name)
     lab: Lab = made(folder)
     return lab
+
+
+def resumes(lab: Lab) -> bool:
+    """Whether a disk that a restore has begun to write can be gone on with, by another process."""
+    return getattr(lab, "resumes", False)
+
+
+def add_plain_vm(lab: Lab, name: str, contents: Mapping[str, bytes]) -> str:
+    """As ``add_vm``, with disks of ``plain_formats``, and so that a copy can be all the same: no card has an address
+    of its own.
+    """
+    ref: str = getattr(lab, "add_plain_vm", lab.add_vm)(name, contents)
+    return ref
+
+
+def plain_formats(lab: Lab, keys: Sequence[str]) -> dict[str, str]:
+    """By key, where the keys are a VM's first."""
+    formats = getattr(lab, "plain_formats", (lab.disk_format,) * len(keys))
+    return dict(zip(keys, formats, strict=False))
 
 
 Behind = tuple[str, str, str, Login | None]

@@ -17,26 +17,35 @@ class ImageFolderLab:
     tracks = False
     powers = False
     login = None
+    resumes = True
+    plain_formats = ("raw", "qcow2")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "images"
         self.folder.mkdir()
         self.address = str(self.folder)
 
-    def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+    def add_vm(
+        self, name: str, contents: Mapping[str, bytes], formats: Mapping[str, str] | None = None
+    ) -> str:
         lines = [f'name = "{name}"', "memory_mib = 64", "cpus = 1", 'firmware = "bios"']
         lines += ["[[nic]]", 'mac = "52:54:00:12:34:56"', 'network = "default"']
         for key, content in contents.items():
-            write_image(self._disk(name, key), content, "raw")
+            image_format = (formats or {}).get(key, self.disk_format)
+            image = self.folder / f"{name}-{key}.{image_format}"
+            write_image(image, content, image_format)
             lines += [
                 "[[disk]]",
                 f'key = "{key}"',
-                f'file = "{name}-{key}.raw"',
-                'format = "raw"',
+                f'file = "{image.name}"',
+                f'format = "{image_format}"',
                 'bus = "scsi"',
             ]
         (self.folder / f"{name}.vm.toml").write_text("\n".join(lines))
         return name
+
+    def add_plain_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        return self.add_vm(name, contents, dict(zip(contents, self.plain_formats, strict=False)))
 
     def keys(self, count: int) -> list[str]:
         return [f"disk{number}" for number in range(count)]
@@ -54,7 +63,7 @@ class ImageFolderLab:
         return False
 
     def write(self, ref: str, key: str, offset: int, data: bytes) -> None:
-        with self._disk(ref, key).open("r+b") as file:
+        with (self.folder / f"{ref}-{key}.raw").open("r+b") as file:
             file.seek(offset)
             file.write(data)
 
@@ -76,6 +85,3 @@ class ImageFolderLab:
 
     def close(self) -> None:
         """Nothing runs."""
-
-    def _disk(self, ref: str, key: str) -> Path:
-        return self.folder / f"{ref}-{key}.raw"

@@ -57,6 +57,8 @@ class LibvirtLab:
     tracks = True
     powers = True
     login = None
+    resumes = True
+    plain_formats = ("raw", "qcow2")
 
     def __init__(self, folder: Path) -> None:
         self._daemon = _daemon()
@@ -81,6 +83,9 @@ class LibvirtLab:
             write_image(image, content, image_format)
             disks += disk(key, image_format, image)
         return self.define(name, disks + nics)
+
+    def add_plain_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        return self.add_vm(name, contents, dict(zip(contents, self.plain_formats, strict=False)), nics="")
 
     def define(self, name: str, devices: str) -> str:
         ref = str(uuid4())

@@ -23,29 +23,38 @@ class QemuLab:
     tracks = True
     powers = True
     login = None
+    resumes = True
+    plain_formats = ("raw", "qcow2")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "machines"
         self.folder.mkdir()
         self.address = str(self.folder)
 
-    def add_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+    def add_vm(
+        self, name: str, contents: Mapping[str, bytes], formats: Mapping[str, str] | None = None
+    ) -> str:
         lines = [f'name = "{name}"', "memory_mib = 32", "cpus = 1", 'firmware = "bios"']
         lines += ["[[nic]]", 'mac = "52:54:00:12:34:56"', 'network = "user"']
         for key, content in contents.items():
-            plain = self.folder / "plain.raw"
+            image_format = (formats or {}).get(key, self.disk_format)
+            image = self.folder / f"{name}-{key}.{image_format}"
+            plain = self.folder / "plain"
             plain.write_bytes(content)
-            _run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", plain, self._disk(name, key))
+            _run("qemu-img", "convert", "-f", "raw", "-O", image_format, plain, image)
             plain.unlink()
             lines += [
                 "[[disk]]",
                 f'key = "{key}"',
-                f'file = "{name}-{key}.qcow2"',
-                'format = "qcow2"',
+                f'file = "{image.name}"',
+                f'format = "{image_format}"',
                 'bus = "virtio"',
             ]
         (self.folder / f"{name}.vm.toml").write_text("\n".join(lines))
         return name
+
+    def add_plain_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        return self.add_vm(name, contents, dict(zip(contents, self.plain_formats, strict=False)))
 
     def keys(self, count: int) -> list[str]:
         return [f"disk{number}" for number in range(count)]
@@ -93,7 +102,7 @@ class QemuLab:
                 assert not said, said
 
     def contents(self, ref: str) -> dict[str, bytes]:
-        return {key: image_contents(file, "qcow2") for key, file in self._files(ref).items()}
+        return {key: image_contents(file, file.suffix[1:]) for key, file in self._files(ref).items()}
 
     def leftovers(self) -> Sequence[str]:
         left = [file.name for file in self.folder.iterdir() if file.name.startswith(".")]
@@ -159,9 +168,6 @@ class QemuLab:
     def _files(self, ref: str) -> dict[str, Path]:
         described = tomllib.loads((self.folder / f"{ref}.vm.toml").read_text())
         return {disk["key"]: self.folder / disk["file"] for disk in described["disk"]}
-
-    def _disk(self, ref: str, key: str) -> Path:
-        return self.folder / f"{ref}-{key}.qcow2"
 
     def device(self, qmp: Qmp, file: Path) -> str:
         """What QEMU's monitor calls the drive, or the device where it has no drive."""

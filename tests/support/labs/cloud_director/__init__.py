@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from restorium.hosts import open_host
 from restorium.hosts.interface import Login
 from tests.support.certificates import Certificate
+from tests.support.labs import resumes
 from tests.support.labs.cloud_director.estate import Estate, Vm
 from tests.support.labs.cloud_director.server import ACCOUNT, PASSWORD, Emulator
 from tests.support.labs.image_folder import ImageFolderLab
@@ -35,6 +36,7 @@ class CloudDirectorLab:
     ) -> None:
         """vcenter: a lab that stands for it, which this one closes."""
         self.vcenter: Any = vcenter or ImageFolderLab(folder)
+        self.resumes = resumes(self.vcenter)
         self.behind = [(self.vcenter.kind, "vcenter", self.vcenter.address, self.vcenter.login)]
         self.estate = Estate(self.vcenter.address, self._has, self.vcenter.remove_vm, self._power)
         self.certificate = certificate or Certificate(folder)

@@ -24,7 +24,7 @@ class HyperVLab:
     disk_format = "vhdx"
     tracks = True
     powers = True
-    original_ref_stays = True
+    resumes = True
 
     def __init__(self, folder: Path) -> None:
         assert cmdlets
@@ -54,6 +54,11 @@ class HyperVLab:
             vm.drives.append(Drive(SCSI, 0, int(key.rsplit("-", 1)[1]), path))
         self.windows.vms.append(vm)
         return vm.id
+
+    def add_plain_vm(self, name: str, contents: Mapping[str, bytes]) -> str:
+        ref = self.add_vm(name, contents)
+        self.windows.vm(ref).nics = [Nic(switch="External")]
+        return ref
 
     def keys(self, count: int) -> list[str]:
         return [f"scsi-0-{number}" for number in range(count)]
