@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -25,6 +24,7 @@ from restorium.flows import durable
 from restorium.flows.feed import Feed
 from restorium.flows.pulse import Pulse
 from restorium.flows.secrets import SecretBox
+from restorium.hosts.addresses import same_address
 from restorium.hosts.interface import Host, Login
 from restorium.settings import Settings
 from restorium.vault import Key, Vault
@@ -232,7 +232,7 @@ class Engine:
         """The host with that address, as another host names it. Raises HostError."""
         with self.database.read() as connection:
             rows = host_rows.list_all(connection)
-        found = next((row for row in rows if _same_place(row.address, address)), None)
+        found = next((row for row in rows if same_address(row.address, address)), None)
         if found is None:
             raise HostError(f"there is no host with the address {address}", hint="Add it first.")
         return self.host(found.id)
@@ -303,15 +303,3 @@ class Engine:
             for worker_id in silent:
                 workers.remove(connection, worker_id)
             return {worker.id for worker in listed} - silent
-
-
-def _same_place(one: str, other: str) -> bool:
-    """Whether addresses are the same but for the ways to write one of a web server, with or without its scheme."""
-    first, second = (urlsplit(each if "://" in each else f"https://{each}") for each in (one, other))
-    if one == other or first.scheme != "https" or second.scheme != "https":
-        return one == other
-    try:
-        places = [(each.hostname, each.port or 443, each.path.strip("/")) for each in (first, second)]
-    except ValueError:
-        return False
-    return places[0] == places[1] and places[0][0] is not None

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 from lxml import etree
 
+from restorium.hosts.addresses import HttpsAddress
 from restorium.hosts.cloud_director.xml import first, named, parse, text_of, written
 from restorium.hosts.interface import Login
 from restorium.hosts.pinning import trusting, untrusted
@@ -43,16 +44,9 @@ class Client:
 
     def __init__(self, address: str, login: Login) -> None:
         """Raises InvalidInput for an address or account that cannot be."""
-        try:
-            parts = urlsplit(address)
-            port = parts.port or 443
-        except ValueError:
-            parts, port = urlsplit(""), 0
-        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise InvalidInput(
-                f"{address!r} is no address of Cloud Director",
-                hint="Write https://name or https://name:port.",
-            )
+        parsed = HttpsAddress.parse(
+            address, of="Cloud Director", hint="Write https://name or https://name:port."
+        )
         if not login.username or login.password is None:
             raise InvalidInput("Cloud Director needs a logon", hint="Give the user name and password.")
         user, _, organisation = login.username.partition("@")
@@ -61,9 +55,7 @@ class Client:
                 f"{login.username} is an account of the organisation {organisation}",
                 hint="Log on as a system administrator: only they are told where a VM's data lies.",
             )
-        self.host = parts.hostname
-        self._port = port
-        self.base = f"https://{parts.netloc.rpartition('@')[2]}"
+        self.host, self._port, self.base = parsed.host, parsed.port, parsed.url
         self._account = f"{user}@System"
         self._login = login
         self._lock = threading.Lock()
@@ -153,7 +145,7 @@ class Client:
             if self._http is None:
                 context = trusting(self.host, self._port, self._login.thumbprint, timeout=_CONNECT_SECONDS)
                 self._http = httpx.Client(
-                    base_url=f"https://{self.host}:{self._port}",
+                    base_url=self.base,
                     verify=context,
                     timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
                     trust_env=False,

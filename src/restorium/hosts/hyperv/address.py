@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
 
+from restorium.hosts.addresses import HttpsAddress
 from restorium.vocabulary.errors import InvalidInput
 
 _WINRM_PORT = 5986
 _SMB_PORT = 445
+_OF = "a Hyper-V host"
 _HINT = "Hyper-V hosts are named as https://host, with :port if WinRM does not listen on 5986."
 
 
@@ -23,13 +24,8 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """Raises InvalidInput."""
-        try:
-            parts = urlsplit(text)
-            port, options = parts.port, dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-            smb_port = int(options.pop("smb", _SMB_PORT))
-        except ValueError as error:
-            raise InvalidInput(f"{text!r} is no address of a Hyper-V host: {error}", hint=_HINT) from error
-        extra = parts.username or parts.password or parts.fragment or options or parts.path not in ("", "/")
-        if parts.scheme != "https" or not parts.hostname or extra or not 0 < smb_port < 65536:
-            raise InvalidInput(f"{text!r} is no address of a Hyper-V host", hint=_HINT)
-        return cls(parts.hostname, _WINRM_PORT if port is None else port, smb_port)
+        found = HttpsAddress.parse(text, of=_OF, hint=_HINT, port=_WINRM_PORT, options=("smb",))
+        smb_port = found.options.get("smb", str(_SMB_PORT))
+        if not smb_port.isdecimal() or not 0 < int(smb_port) < 65536:
+            raise InvalidInput(f"{text!r} is no address of {_OF}", hint=_HINT)
+        return cls(found.host, found.port, int(smb_port))
