@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 
+from restorium.hosts.addresses import HttpsAddress, as_url
 from restorium.hosts.interface import Login
 from restorium.hosts.pinning import trusting, untrusted
 from restorium.vocabulary.errors import HostError, InvalidInput
@@ -36,35 +37,6 @@ _UNAUTHORISED = 401
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where the SOAP interface is."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """``https://vcenter.example[:port]``, or the host alone. Raises InvalidInput."""
-        parts = urlsplit(text if "://" in text else f"https://{text}")
-        try:
-            port = parts.port or HTTPS_PORT
-        except ValueError:
-            port = 0
-        if (
-            parts.scheme != "https"
-            or not parts.hostname
-            or not port
-            or parts.username
-            or parts.path not in ("", "/")
-        ):
-            raise InvalidInput(
-                f"{text!r} is not the address of a vCenter Server",
-                hint="Write https://vcenter.example[:port].",
-            )
-        return cls(parts.hostname, port)
-
-
-@dataclass(frozen=True, slots=True)
 class _Session:
     """content: what the service has, kept because to ask for it is a question of its own each time."""
 
@@ -77,7 +49,9 @@ class Connection:
     """One logon, made when it is needed and made anew when it ran out. For any number of threads."""
 
     def __init__(self, address: str, login: Login) -> None:
-        self.address = Address.parse(address)
+        self.address = HttpsAddress.parse(
+            as_url(address), of="a vCenter Server", hint="Write https://vcenter.example[:port]."
+        )
         if login.username is None or login.password is None:
             raise InvalidInput("a vCenter Server needs a user name and a password", hint="Give both.")
         self._login = login
