@@ -11,8 +11,8 @@ import os
 import shutil
 import ssl
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -179,8 +179,12 @@ class VsphereLab:
         for file in self._copies.glob("52 *"):
             file.unlink()
 
-    def cut(self) -> AbstractContextManager[None]:
-        return self._relay.cut()
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        with self._relay.cut():
+            yield
+            for file in self._copies.glob("lease-*"):
+                file.unlink()  # a lease that is not renewed is over in the end
 
     def close(self) -> None:
         self._relay.close()

@@ -11,6 +11,7 @@ from restorium.vocabulary.errors import InvalidInput
 
 _NOT_IN_FILES = re.compile(r"[^\w .-]+")
 _SNAPSHOT = re.compile(r"_[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
+_OURS = "restorium-"
 _LONGEST_NAME = 100
 _LONGEST_FILE = 80
 
@@ -33,7 +34,12 @@ def check_name(name: str) -> str:
 
 def temporary_name(attempt: str) -> str:
     """Of the folder of a restore, and of its VM until it is finalised."""
-    return f"restorium-{attempt}"
+    return f"{_OURS}{attempt}"
+
+
+def is_of_a_restore(folder: str) -> bool:
+    """Whether a restore made the folder."""
+    return PureWindowsPath(folder).name.startswith(_OURS)
 
 
 def folder_of(base: str, attempt: str) -> str:

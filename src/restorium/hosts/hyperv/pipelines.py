@@ -122,6 +122,15 @@ def folder(path: str) -> Pipeline:
     )
 
 
+def inside(path: str) -> Pipeline:
+    """What is in a folder; nothing too if there is none."""
+    return _asking(
+        "list a folder",
+        cmdlet("Get-ChildItem", LiteralPath=path, Force=True, ErrorAction="SilentlyContinue"),
+        members="FullName",
+    )
+
+
 def volume(path: str) -> Pipeline:
     return _asking(
         "ask for free space", cmdlet("Get-Volume", FilePath=path, ErrorAction="Stop"), members="SizeRemaining"

@@ -7,7 +7,7 @@ from pathlib import PureWindowsPath
 from restorium.hosts.hyperv import changing, pipelines
 from restorium.hosts.hyperv.connection import Connection
 from restorium.hosts.hyperv.machines import OFF, machine, machines
-from restorium.hosts.hyperv.names import folder_of, temporary_name
+from restorium.hosts.hyperv.names import folder_of, is_of_a_restore, temporary_name
 from restorium.hosts.image_folder.folder import check_attempt
 from restorium.vocabulary.errors import Conflict, VmNotFound
 
@@ -42,3 +42,9 @@ def remove_restored(connection: Connection, base: str, ref: str, attempt: str) -
 def remove_folder(connection: Connection, folder: str) -> None:
     """One that is gone is no error."""
     connection.ask(changing.remove_path(folder))
+
+
+def remove_empty(connection: Connection, folder: str) -> None:
+    """The folder of an earlier restore of which nothing is left."""
+    if is_of_a_restore(folder) and not connection.ask(pipelines.inside(folder)):
+        remove_folder(connection, folder)

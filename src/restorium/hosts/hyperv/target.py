@@ -25,7 +25,7 @@ from restorium.hosts.hyperv.machines import (
 )
 from restorium.hosts.hyperv.names import check_name, disk_files, folder_of, temporary_name
 from restorium.hosts.hyperv.plans import Original
-from restorium.hosts.hyperv.removal import remove_folder
+from restorium.hosts.hyperv.removal import remove_empty, remove_folder
 from restorium.hosts.image_folder.folder import check_attempt
 from restorium.hosts.interface import DiskInfo, VmDescription
 from restorium.vocabulary.errors import (
@@ -190,6 +190,7 @@ class HyperVTarget:
         for _, path in original.drives:
             if path.lower() not in used:
                 self._connection.ask(changing.remove_path(path))
+                remove_empty(self._connection, str(PureWindowsPath(path).parent))
         self._connection.ask(changing.remove_path(self._plan_path))
 
     def _turn_off(self, ref: str) -> None:

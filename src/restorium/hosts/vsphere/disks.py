@@ -6,14 +6,20 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
+import structlog
 from pyVmomi import vim
 
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.hosts.image_folder.folder import check_attempt
 from restorium.hosts.interface import DiskInfo
 from restorium.hosts.vsphere.connection import Connection
+from restorium.hosts.vsphere.inventory import collect
 from restorium.hosts.vsphere.mapped import CAPACITY_UNIT
 from restorium.vocabulary.errors import HostError
+
+_log = structlog.get_logger(__name__)
+
+_OURS = "restorium-"
 
 
 class DisksInTheMaking(Protocol):
@@ -54,7 +60,7 @@ class DisksInTheMaking(Protocol):
 
 def label(attempt: str) -> str:
     """What a restore's folders and VMs in the making are called, or begin with."""
-    return f"restorium-{check_attempt(attempt)}"
+    return f"{_OURS}{check_attempt(attempt)}"
 
 
 def kib(size: int) -> int:
@@ -82,6 +88,28 @@ def remove_disk(connection: Connection, datacenter: Any, name: str) -> None:
             ),
             name,
         )
+
+
+def remove_empty_folder(connection: Connection, datacenter: Any, disk: str) -> None:
+    """The folder in which a disk was, if an earlier restore made it and nothing is left in it."""
+    store, _, path = disk.removeprefix("[").partition("] ")
+    folder, slash, _ = path.partition("/")
+    if not slash or not folder.startswith(_OURS):
+        return
+    stores = collect(connection, vim.Datastore, ["name", "browser"])
+    browser = next((found["browser"] for _, found in stores if found["name"] == store), None)
+    if browser is None:
+        return
+    name = f"[{store}] {folder}"
+    try:
+        found = connection.task(
+            lambda _: browser.SearchDatastore_Task(datastorePath=name), what=f"listing {name}"
+        )
+        if not found.file:
+            remove_file(connection, datacenter, name)
+    except HostError as error:
+        # Somebody will wonder at an empty folder, and nothing else is the matter.
+        _log.warning("an empty folder could not be removed", folder=name, reason=error.message)
 
 
 class _Gone(Exception):

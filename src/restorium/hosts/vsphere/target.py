@@ -20,7 +20,7 @@ from restorium.hosts.interface import DiskInfo, VmDescription
 from restorium.hosts.vsphere import places
 from restorium.hosts.vsphere.connection import Connection
 from restorium.hosts.vsphere.describing import ATTEMPT, KIND, REPLACED, Made
-from restorium.hosts.vsphere.disks import DisksInTheMaking, kib, remove_disk
+from restorium.hosts.vsphere.disks import DisksInTheMaking, kib, remove_disk, remove_empty_folder
 from restorium.hosts.vsphere.imports import ImportedDisks
 from restorium.hosts.vsphere.inventory import collect, disks_of, extra_of, read
 from restorium.hosts.vsphere.power import power_off
@@ -170,6 +170,7 @@ class VsphereTarget:
             return
         for file in json.loads(noted):
             remove_disk(self._connection, self._datacenter, file)
+            remove_empty_folder(self._connection, self._datacenter, file)
         cleared = vim.vm.ConfigSpec(extraConfig=[vim.option.OptionValue(key=REPLACED, value="")])
         self._reconfigure(ref, cleared, f"noting that the old disks of {self._name} are gone")
 

@@ -167,6 +167,15 @@ def _get_item(windows: Windows, parameters: Parameters, _: Items) -> Iterator[It
     yield {"FullName": path}
 
 
+@cmdlet("Get-ChildItem", "LiteralPath Force")
+def _get_child_item(windows: Windows, parameters: Parameters, _: Items) -> Iterator[Item]:
+    path = windows.local(parameters["LiteralPath"])
+    if not path.exists():
+        raise Refused(f"Cannot find path '{parameters['LiteralPath']}' because it does not exist.")
+    for file in path.iterdir():
+        yield {"FullName": parameters["LiteralPath"] + "\\" + file.name}
+
+
 @cmdlet("Remove-Item", "Recurse Force")
 def _remove_item(windows: Windows, parameters: Parameters, items: Items) -> Iterator[Item]:
     for item in items or ():
