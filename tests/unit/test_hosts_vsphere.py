@@ -13,7 +13,7 @@ import pytest
 from pyVmomi import vim
 
 from restorium import em
-from restorium.catalog import accounts
+from restorium.catalog import accounts, job_sessions
 from restorium.flows import hosts, jobs, repositories
 from restorium.hosts import open_host
 from restorium.hosts.interface import Chain, Host, Login
@@ -26,6 +26,7 @@ from tests.support.disks import MIB, read_all
 from tests.support.em import PASSWORD as EM_PASSWORD
 from tests.support.em import EmClient
 from tests.support.flows import KEY, Site
+from tests.support.labs import open_lab
 from tests.support.labs.vsphere import PASSWORD, USER, VsphereLab
 from tests.support.listening import listening
 
@@ -222,3 +223,28 @@ def test_without_its_library_the_kind_says_what_to_install(monkeypatch: pytest.M
     with pytest.raises(RestoriumError, match="library") as refused:
         open_host("vsphere", "https://vc.example", Login(USER, PASSWORD))
     assert "restorium[vsphere]" in refused.value.hint
+
+
+@pytest.mark.parametrize("kind", ["vsphere", "vsphere on vSAN"])
+def test_a_disk_that_grew_is_read_whole_and_the_session_says_why(tmp_path: Path, kind: str) -> None:
+    lab = open_lab(kind, tmp_path)
+    assert isinstance(lab, VsphereLab)
+    site = Site(tmp_path, f"sqlite:///{tmp_path}/catalog.db")
+    try:
+        ref = lab.add_vm("web", {"scsi0:0": CONTENT})
+        host_id = hosts.add(site.engine, lab.kind, "vc", lab.address, lab.login)
+        repository_id = repositories.add(site.engine, "main", (tmp_path / "vault").as_uri(), KEY)
+        job_id = jobs.add(site.engine, "nightly", repository_id, [(host_id, ref)])
+        site.engine.start()
+        assert site.back_up(job_id).result is SessionResult.SUCCESS
+        lab.grow(ref, "scsi0:0", 3 * MIB)
+        session = site.back_up(job_id)
+        assert session.result is SessionResult.SUCCESS
+        with site.database.read() as connection:
+            told = "\n".join(event.message for event in job_sessions.events(connection, session.id))
+        assert "read whole" in told
+        restored = site.restore(site.points()[-1].id, keep_original=True)
+        assert lab.contents(restored.restored_ref) == {"scsi0:0": CONTENT + bytes(MIB)}
+    finally:
+        site.close()
+        lab.close()

@@ -155,6 +155,15 @@ class VsphereLab:
             file.seek(offset)
             file.write(data)
 
+    def grow(self, ref: str, key: str, size: int) -> None:
+        """As somebody would in vCenter."""
+        [disk] = [each for each in self.disks(self.vm(ref)) if f"scsi0:{each.unitNumber}" == key]
+        disk.capacityInKB = size // 1024
+        disk.capacityInBytes = size
+        change = vim.vm.device.VirtualDeviceSpec(operation="edit", device=disk)
+        self.wait(self.vm(ref).ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[change])))
+        os.truncate(self.flat(ref)[key], size)
+
     def contents(self, ref: str) -> dict[str, bytes]:
         return {key: file.read_bytes() for key, file in self.flat(ref).items()}
 
