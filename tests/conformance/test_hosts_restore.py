@@ -259,7 +259,9 @@ def test_unknown_kind_is_refused_with_those_that_are_known() -> None:
         open_host("nutanix", "somewhere")
 
 
-def test_what_a_restore_made_is_removed_and_nothing_else(host: Host, vm: str, contents: Contents) -> None:
+def test_what_a_restore_made_is_removed_and_nothing_else(
+    lab: Lab, host: Host, vm: str, contents: Contents
+) -> None:
     description, before = _describe(host, vm), _contents(host, vm)
     target = _target(host, vm, description, "drill")
     _write(target, description, contents)
@@ -277,12 +279,16 @@ def test_what_a_restore_made_is_removed_and_nothing_else(host: Host, vm: str, co
     assert [each.ref for each in host.inventory()] == [vm]
     assert _contents(host, vm) == before
     assert images is None or not any(image.path.exists() for image in images)
+    assert not lab.leftovers()
 
 
-def test_what_a_restore_left_without_a_final_name_is_removed(host: Host, vm: str, contents: Contents) -> None:
+def test_what_a_restore_left_without_a_final_name_is_removed(
+    lab: Lab, host: Host, vm: str, contents: Contents
+) -> None:
     description = _describe(host, vm)
     _write(_target(host, vm, description, "drill"), description, contents)
     host.remove_restored("drill", "a1")
+    assert not lab.leftovers()
     again = _target(host, vm, description, "drill")
     assert [again.reopen_disk(disk) for disk in description.disks] == [None, None]
     assert _contents(host, vm) == contents

@@ -11,7 +11,7 @@ from restorium.hosts.interface import Chain, LocalImage, Login, OpenVm, RestoreT
 from restorium.hosts.vsphere import carriers, changes, power
 from restorium.hosts.vsphere.connection import Connection
 from restorium.hosts.vsphere.describing import describe
-from restorium.hosts.vsphere.disks import label, remove_file
+from restorium.hosts.vsphere.disks import label, remove_empty_folder, remove_file
 from restorium.hosts.vsphere.inventory import (
     check_can_be_read,
     collect,
@@ -88,9 +88,7 @@ class Vsphere:
                 )
             made = ref
         if made is not None:
-            power.power_off(connection, made, made)
-            vm = connection.object(vim.VirtualMachine, made)
-            connection.task(lambda _: vm.Destroy_Task(), what=f"removing {made}")
+            self._destroy(made)
         carriers.remove(connection, attempt)
         streamed = without_files(connection)
         for moref, found in list(collect(connection, vim.Datastore, ["name", "summary.accessible"])):
@@ -116,6 +114,18 @@ class Vsphere:
             new_name=new_name,
             placement=placement,
         )
+
+    def _destroy(self, ref: str) -> None:
+        """A VM with its disks, and the folders that nothing is left in."""
+        connection = self._connection
+        power.power_off(connection, ref, ref)
+        found = read(connection, vim.VirtualMachine, ref, "config.hardware.device")
+        disks = disks_of(found.get("config.hardware.device") or ())
+        place = connection.object(vim.Datacenter, datacenter_of(connection, vim.VirtualMachine, ref)[0])
+        vm = connection.object(vim.VirtualMachine, ref)
+        connection.task(lambda _: vm.Destroy_Task(), what=f"removing {ref}")
+        for disk in disks:
+            remove_empty_folder(connection, place, f"[{disk.datastore}] {disk.path}")
 
     def _where(self, ref: str) -> dict[str, str]:
         found = read(self._connection, vim.VirtualMachine, ref, "name", "parent", "resourcePool")
