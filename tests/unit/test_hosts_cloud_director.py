@@ -219,7 +219,7 @@ def test_the_original_vapp_that_is_gone_is_made_anew(lab: CloudDirectorLab, host
     [
         ({"container": "nowhere"}, "'nowhere'"),
         ({"container": "urn:vcloud:vapp:2f0e8dcb-8bf9-4b6a-8b2c-0a3f4bdf1f6c"}, "2f0e8dcb"),
-        ({"container": "acme-vdc/../x"}, "name of a VM or vApp"),
+        ({"container": "acme-vdc/../x"}, "name of a vApp"),
         ({"storage": "platinum"}, "no storage profile 'platinum'"),
         ({"networks": {"office": "moon"}}, "no network 'moon'"),
     ],

@@ -13,7 +13,7 @@ import structlog
 from restorium.hosts.cloud_director.actions import Actions
 from restorium.hosts.cloud_director.client import Client
 from restorium.hosts.cloud_director.inventory import Inventory, VmRecord
-from restorium.hosts.cloud_director.names import check_name
+from restorium.hosts.cloud_director.names import LONGEST_NAME
 from restorium.hosts.cloud_director.networks import connections, on_networks
 from restorium.hosts.cloud_director.places import Places
 from restorium.hosts.cloud_director.target import Making, OverOriginal, TakenOver, inner_name
@@ -29,6 +29,7 @@ from restorium.hosts.interface import (
     VmDescription,
     VmInfo,
 )
+from restorium.hosts.names import check_name
 from restorium.vocabulary.errors import Conflict, HostError, VmNotFound
 from restorium.vocabulary.restore import ANYWHERE, Placement
 
@@ -156,7 +157,8 @@ class CloudDirector:
                 new_name=None,
             )
             return OverOriginal(inner, original, self._inventory, self._actions)
-        name = check_name(description.name if new_name is None else new_name)
+        name = description.name if new_name is None else new_name
+        check_name(name, of="a VM in Cloud Director", octets=LONGEST_NAME)
         settings = description.settings if description.kind == KIND else {}
         place = self._places.found(placement, original, settings)
         at = original.vcenter if original is not None else self._vcenter_of(place.vdc.ref)

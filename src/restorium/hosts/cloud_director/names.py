@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from restorium.vocabulary.errors import HostError, InvalidInput
+from restorium.vocabulary.errors import HostError
 
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _IN_PATH = re.compile(rf"({_GUID})(?:/|$)")
@@ -16,7 +16,8 @@ _PATHS = {
     "vdcstorageProfile": "/api/vdcStorageProfile/{}",
     "vimserver": "/api/admin/extension/vimServer/{}",
 }
-_LONGEST = 128
+LONGEST_NAME = 128
+"""Bytes of the name of a VM or vApp."""
 
 
 def urn(kind: str, href: str) -> str:
@@ -38,14 +39,3 @@ def path(ref: str) -> str:
     kinds = {kind.lower(): pattern for kind, pattern in _PATHS.items()}
     assert found is not None
     return kinds[found[1].lower()].format(found[2].lower())
-
-
-def check_name(name: str) -> str:
-    """A name that a VM or vApp may have, in its vCenter too. Raises InvalidInput."""
-    unfit = set(name) & set("/\\") or name.startswith(".") or name != name.strip()
-    if not name or unfit or not name.isprintable() or len(name.encode()) > _LONGEST:
-        raise InvalidInput(
-            f"{name[:_LONGEST]!a} cannot be the name of a VM or vApp in Cloud Director",
-            hint=f"A name has 1 to {_LONGEST} visible bytes, no slashes, no dot in front, no spaces at its ends.",
-        )
-    return name

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from restorium.hosts.cloud_director.inventory import Inventory, Vdc, VmRecord
-from restorium.hosts.cloud_director.names import check_name
+from restorium.hosts.cloud_director.names import LONGEST_NAME
 from restorium.hosts.interface import Container
+from restorium.hosts.names import check_name
 from restorium.vocabulary.errors import InvalidInput, TargetExists
 from restorium.vocabulary.restore import Placement
 
@@ -59,7 +60,9 @@ class Places:
                     hint=f"It has {', '.join(sorted(known)) or 'none'}.",
                 )
         profile = None if placement.storage is None else self._inventory.profile(vdc, placement.storage)
-        return Place(vdc, vapp, check_name(name), profile, known)
+        return Place(
+            vdc, vapp, check_name(name, of="a vApp in Cloud Director", octets=LONGEST_NAME), profile, known
+        )
 
     def refuse_taken(self, place: Place, name: str, own: str | None = None) -> None:
         """Raises TargetExists if a VM in the place's vApp has the name, but for the one of that moref."""

@@ -7,29 +7,12 @@ from pathlib import PureWindowsPath
 
 from restorium.hosts.hyperv.machines import FORMAT, KIND
 from restorium.hosts.interface import VmDescription
-from restorium.vocabulary.errors import InvalidInput
 
 _NOT_IN_FILES = re.compile(r"[^\w .-]+")
 _SNAPSHOT = re.compile(r"_[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _OURS = "restorium-"
-_LONGEST_NAME = 100
+LONGEST_NAME = 100
 _LONGEST_FILE = 80
-
-
-def check_name(name: str) -> str:
-    """The name of a new VM. Raises InvalidInput."""
-    reason = None
-    if not name.strip() or name != name.strip():
-        reason = "is empty or has blanks at its ends"
-    elif name.startswith("."):
-        reason = "begins with a dot"
-    elif "/" in name or "\\" in name or not name.isprintable():
-        reason = "has a slash or a character that cannot be printed"
-    elif len(name) > _LONGEST_NAME:
-        reason = f"is longer than {_LONGEST_NAME} characters"
-    if reason:
-        raise InvalidInput(f"{name[:_LONGEST_NAME]!r} cannot be the name of a Hyper-V VM: it {reason}")
-    return name
 
 
 def temporary_name(attempt: str) -> str:

@@ -23,11 +23,12 @@ from restorium.hosts.hyperv.machines import (
     marked,
     read_settings,
 )
-from restorium.hosts.hyperv.names import check_name, disk_files, folder_of, temporary_name
+from restorium.hosts.hyperv.names import LONGEST_NAME, disk_files, folder_of, temporary_name
 from restorium.hosts.hyperv.plans import Original
 from restorium.hosts.hyperv.removal import remove_empty, remove_folder
 from restorium.hosts.image_folder.folder import check_attempt
 from restorium.hosts.interface import DiskInfo, VmDescription
+from restorium.hosts.names import check_name
 from restorium.vocabulary.errors import (
     DiskDamaged,
     DiskMissing,
@@ -65,7 +66,9 @@ class HyperVTarget:
         self._networks = placement.networks
         self._folder = folder_of(base, attempt)
         self._original = None if new_name is not None else _found(connection, original_ref)
-        self._name = description.name if new_name is None else check_name(new_name)
+        self._name = description.name
+        if new_name is not None:
+            self._name = check_name(new_name, of="a Hyper-V VM", characters=LONGEST_NAME)
         self._files = disk_files(self._name, description)
         if self._original is None:
             self._check_name_is_free()

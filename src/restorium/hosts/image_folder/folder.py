@@ -13,7 +13,8 @@ from pathlib import Path
 from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists, TargetFull
 
 _ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
-_LONGEST_NAME = 180
+LONGEST_NAME = 180
+"""Bytes, so that what is added still makes a file's name."""
 _LONGEST_REF = 247
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -21,26 +22,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 def check_ref(ref: str) -> str:
     """The part of a description's file name that names its VM. Raises InvalidInput if no file is called so."""
     if not ref or ref.startswith(".") or "/" in ref or "\0" in ref or len(_encoded(ref)) > _LONGEST_REF:
-        raise InvalidInput(f"{ref[:_LONGEST_NAME]!r} cannot name a VM of an image folder")
+        raise InvalidInput(f"{ref[:LONGEST_NAME]!r} cannot name a VM of an image folder")
     return ref
-
-
-def check_name(name: str) -> str:
-    """The name of a new VM, which is to be a file's name too. Raises InvalidInput."""
-    reason = None
-    if not name.strip() or name != name.strip():
-        reason = "is empty or has blanks at its ends"
-    elif name.startswith("."):
-        reason = "begins with a dot"
-    elif "/" in name or "\\" in name or not name.isprintable():
-        reason = "has a slash or a character that cannot be printed"
-    elif len(_encoded(name)) > _LONGEST_NAME:
-        reason = f"is longer than {_LONGEST_NAME} bytes"
-    if reason:
-        raise InvalidInput(
-            f"{name[:_LONGEST_NAME]!r} cannot be the name of a VM in an image folder: it {reason}"
-        )
-    return name
 
 
 def check_attempt(attempt: str) -> str:

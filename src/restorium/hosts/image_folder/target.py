@@ -17,8 +17,8 @@ from restorium.hosts.image_folder.descriptions import (
     render_description,
 )
 from restorium.hosts.image_folder.folder import (
+    LONGEST_NAME,
     check_attempt,
-    check_name,
     check_ref,
     check_writable,
     explained,
@@ -33,6 +33,7 @@ from restorium.hosts.image_folder.names import Original, Place, new_places, writ
 from restorium.hosts.image_folder.opening import KIND
 from restorium.hosts.image_folder.plans import Move, Plan
 from restorium.hosts.interface import DiskInfo, VmDescription
+from restorium.hosts.names import check_name
 from restorium.vocabulary.errors import (
     DiskDamaged,
     DiskMissing,
@@ -63,8 +64,11 @@ class ImageFolderTarget:
         self._folder = folder
         self._description = description
         self._attempt = check_attempt(attempt)
-        self._ref = check_ref(original_ref) if new_name is None else check_name(new_name)
         self._name = description.name if new_name is None else new_name
+        if new_name is None:
+            self._ref = check_ref(original_ref)
+        else:
+            self._ref = check_name(new_name, of="a VM in a folder of images", octets=LONGEST_NAME)
         self._path = folder / f"{self._ref}{SUFFIX}"
         self._plan_path = folder / self._hidden("plan")
         self._original = self._find_original() if new_name is None else None

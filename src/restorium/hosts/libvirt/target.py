@@ -10,8 +10,8 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from restorium.disks import create_disk, open_disk, reopen_disk
 from restorium.disks.interface import DiskReader, DiskWriter, Extent
 from restorium.hosts.image_folder.folder import (
+    LONGEST_NAME,
     check_attempt,
-    check_name,
     check_writable,
     explained,
     flush,
@@ -24,6 +24,7 @@ from restorium.hosts.libvirt.machines import Machine, as_text, machine_of
 from restorium.hosts.libvirt.marks import Mark, put_mark, read_mark
 from restorium.hosts.libvirt.places import Place, Places, images_of_others, written
 from restorium.hosts.libvirt.virsh import Virsh
+from restorium.hosts.names import check_name
 from restorium.vocabulary.errors import (
     DiskDamaged,
     DiskMissing,
@@ -52,7 +53,8 @@ class LibvirtTarget:
         self._virsh = virsh
         self._description = description
         self._attempt = check_attempt(attempt)
-        self._name = check_name(description.name if new_name is None else new_name)
+        self._name = description.name if new_name is None else new_name
+        check_name(self._name, of="a VM of libvirt", octets=LONGEST_NAME)
         self._beside = new_name is not None
         found = None if self._beside else as_uuid(original_ref)
         self._uuid = found or uuid5(NAMESPACE_OID, f"restorium:{attempt}")
