@@ -340,6 +340,7 @@ def test_an_original_that_could_not_be_exchanged_is_as_it_was(lab: HyperVLab, ho
     ref = lab.add_vm("web", {KEY: CONTENT})
     lab.start(ref)
     description = _describe(host, ref)
+    lab.windows.vm(ref).nics[0].switch = None
     before = vars(lab.windows.vm(ref)) | {}
     target = _target(host, description, ref)
     _write(target, description, bytes(len(CONTENT)))
@@ -363,6 +364,7 @@ def test_a_finalising_that_was_cut_goes_on_in_another_process(
 ) -> None:
     ref = lab.add_vm("web", {KEY: CONTENT})
     description = _describe(host, ref)
+    lab.windows.vm(ref).nics[0].switch = None
     target = _target(host, description, ref, new_name)
     other = bytes(MIB) + CONTENT[:MIB] + bytes(MIB)
     _write(target, description, other)
@@ -378,6 +380,23 @@ def test_a_finalising_that_was_cut_goes_on_in_another_process(
     assert lab.contents(made) == {KEY: other}
     assert [vm.name for vm in lab.windows.vms].count(new_name or "web") == 1
     assert not lab.leftovers()
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_an_original_keeps_what_is_set_of_its_adapters_unless_they_are_others(
+    lab: HyperVLab, host: Host, moved: bool
+) -> None:
+    ref = lab.add_vm("web", {KEY: CONTENT})
+    description = _describe(host, ref)
+    [nic] = lab.windows.vm(ref).nics
+    nic.vlan = 7
+    if moved:
+        nic.switch = None
+    target = _target(host, description, ref)
+    _write(target, description)
+    assert target.finalise() == ref
+    [nic] = lab.windows.vm(ref).nics
+    assert (nic.switch, nic.vlan) == ("External", None if moved else 7)
 
 
 def test_a_restored_vm_has_the_hardware_of_the_original(lab: HyperVLab, host: Host) -> None:

@@ -81,7 +81,8 @@ def equip(
 ) -> None:
     """The memory, processors, adapters and disks that a VM is to have, in place of those that it has.
 
-    drives: places and paths. keep_macs: beside its original a VM must not have the same addresses.
+    drives: places and paths. keep_macs: beside its original a VM must not have the same addresses. Adapters that are
+    as they are to be stay, for what else is set of them, as a VLAN, is in no description.
     """
     connection.ask(changing.set_vm(ref, "set memory and processors", **_memory(settings)))
     connection.ask(changing.remove_drives(ref))
@@ -93,9 +94,13 @@ def equip(
         connection.ask(changing.add_scsi_controller(ref))
     for place, path in attached:
         connection.ask(changing.add_drive(ref, place.bus, place.number, place.location, path))
-    connection.ask(changing.remove_nics(ref))
-    for nic in settings["NetworkAdapters"]:
-        connection.ask(changing.add_nic(ref, **_adapter(nic, keep_mac=keep_macs)))
+    wanted = settings["NetworkAdapters"]
+    if not keep_macs or [_identity(nic) for nic in connection.ask(pipelines.nics(ref))] != [
+        _identity(nic) for nic in wanted
+    ]:
+        connection.ask(changing.remove_nics(ref))
+        for nic in wanted:
+            connection.ask(changing.add_nic(ref, **_adapter(nic, keep_mac=keep_macs)))
     if settings["Generation"] == 2:
         if settings.get("Firmware"):
             connection.ask(changing.set_firmware(ref, _firmware(settings["Firmware"])))
@@ -133,6 +138,12 @@ def _adapter(nic: Mapping[str, Any], *, keep_mac: bool) -> dict[str, Any]:
     if nic["IsLegacy"]:
         members["IsLegacy"] = True
     return members
+
+
+def _identity(nic: Mapping[str, Any]) -> tuple[Any, ...]:
+    """An address that the host gives out may be another one after each start."""
+    is_dynamic = nic["DynamicMacAddressEnabled"]
+    return nic["Name"], is_dynamic or nic["MacAddress"], nic["SwitchName"], nic["IsLegacy"]
 
 
 def _firmware(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Nic:
     dynamic: bool = True
     switch: str | None = None
     legacy: bool = False
+    vlan: int | None = None
 
 
 @dataclass
