@@ -9,11 +9,15 @@ import re
 import secrets
 from collections.abc import Iterator
 
+import structlog
 from pyVmomi import vim
 
 from restorium.hosts.vsphere.connection import Connection
 from restorium.hosts.vsphere.disks import label, remove_disk
 from restorium.hosts.vsphere.inventory import collect, datacenter_of, disks_of, extra_of, read
+from restorium.vocabulary.errors import HostError
+
+_log = structlog.get_logger(__name__)
 
 DISK = "restorium.disk"
 """Extra configuration of a carrier: the datastore path of its disk, which is there to its end."""
@@ -48,7 +52,7 @@ def disk_of(connection: Connection, ref: str) -> str | None:
 def destroy(connection: Connection, attempt: str) -> None:
     """All of a restore, and no disk that they do not have any more."""
     for ref in of(connection, attempt):
-        _destroy(connection, ref)
+        _destroy(connection, ref, disk_of(connection, ref) is not None)
 
 
 def remove(connection: Connection, attempt: str, number: int | None = None) -> None:
@@ -59,9 +63,15 @@ def remove(connection: Connection, attempt: str, number: int | None = None) -> N
         if disk is not None and not disks_of(found.get("config.hardware.device") or ()):
             datacenter, _ = datacenter_of(connection, vim.VirtualMachine, ref)
             remove_disk(connection, connection.object(vim.Datacenter, datacenter), disk)
-        _destroy(connection, ref)
+        _destroy(connection, ref, disk is not None)
 
 
-def _destroy(connection: Connection, ref: str) -> None:
+def _destroy(connection: Connection, ref: str, whole: bool) -> None:
+    """whole: that its import was completed. If not, the server removes it itself, with the lease that nobody renews."""
     vm = connection.object(vim.VirtualMachine, ref)
-    connection.task(lambda _: vm.Destroy_Task(), what=f"removing {ref}, which carried a disk")
+    try:
+        connection.task(lambda _: vm.Destroy_Task(), what=f"removing {ref}, which carried a disk")
+    except HostError as error:
+        if whole:
+            raise
+        _log.warning("what an import left is removed by the server later", vm=ref, reason=error.message)

@@ -25,15 +25,39 @@ const nfc = "/nfc/"
 
 var returned = regexp.MustCompile(`type="HttpNfcLease">([^<]+)<`)
 
-// leases: files of the disks, by the path of their URL. Of exports, the streams; of imports, the flat files. host and thumbprint:
-// of the URLs of exports.
+// leases: files of the disks, by the path of their URL. Of exports, the streams; of imports, the flat files. held: the VM that is
+// blocked, by the lease. importing: whether it is one that the lease made. host and thumbprint: of the URLs of exports.
 type leases struct {
 	folder     string
 	host       string
 	thumbprint string
 	lock       sync.Mutex
 	files      map[string]string
+	held       map[string]types.ManagedObjectReference
+	importing  map[string]bool
 	number     int
+}
+
+func newLeases(folder string) leases {
+	return leases{
+		folder:    folder,
+		host:      "*",
+		files:     make(map[string]string),
+		held:      make(map[string]types.ManagedObjectReference),
+		importing: make(map[string]bool),
+	}
+}
+
+// blocks tells whether a VM is held by a lease, so that it cannot be changed or removed.
+func (l *leases) blocks(ref types.ManagedObjectReference) bool {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	for _, vm := range l.held {
+		if vm == ref {
+			return true
+		}
+	}
+	return false
 }
 
 func convert(from, to string, options ...string) error {
@@ -114,6 +138,7 @@ func (l *leases) imported(answer []byte, name string) {
 		if vm := entity.(*simulator.VirtualMachine); vm.Name == name {
 			l.lock.Lock()
 			defer l.lock.Unlock()
+			l.held[string(found[1])], l.importing[string(found[1])] = vm.Self, true
 			for _, disk := range disks(vm.Self) {
 				file := flat(disk)
 				url := nfc + string(found[1]) + "/" + strings.Replace(filepath.Base(file), "-flat.vmdk", ".vmdk", 1)
@@ -123,9 +148,13 @@ func (l *leases) imported(answer []byte, name string) {
 	}
 }
 
-func (l *leases) end(id string) {
+// end gives the VM that the lease made, if it made one.
+func (l *leases) end(id string) (types.ManagedObjectReference, bool) {
 	l.lock.Lock()
 	defer l.lock.Unlock()
+	vm, importing := l.held[id], l.importing[id]
+	delete(l.held, id)
+	delete(l.importing, id)
 	for url, file := range l.files {
 		if strings.HasPrefix(url, nfc+id+"/") {
 			delete(l.files, url)
@@ -134,6 +163,7 @@ func (l *leases) end(id string) {
 			}
 		}
 	}
+	return vm, importing
 }
 
 func (l *leases) ServeHTTP(w http.ResponseWriter, r *http.Request) {

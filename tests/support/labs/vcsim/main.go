@@ -39,6 +39,7 @@ type envelope struct {
 		Snapshot       *types.CreateSnapshotRequestType        `xml:"CreateSnapshot_Task"`
 		Query          *types.QueryChangedDiskAreasRequestType `xml:"QueryChangedDiskAreas"`
 		Destroy        *types.DestroyRequestType               `xml:"Destroy_Task"`
+		Reconfigure    *types.ReconfigVMRequestType            `xml:"ReconfigVM_Task"`
 		Import         *types.ImportVAppRequestType            `xml:"ImportVApp"`
 		ExportVm       *types.ExportVmRequestType              `xml:"ExportVm"`
 		ExportSnapshot *types.ExportSnapshotRequestType        `xml:"ExportSnapshot"`
@@ -92,7 +93,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		found, status := f.changed(asked.Body.Query)
 		answer(w, status, found)
 	case asked.Body.ExportVm != nil:
-		exported(w, "ExportVm", f.leases.export(asked.Body.ExportVm.This))
+		id := f.leases.export(asked.Body.ExportVm.This)
+		f.leases.held[id] = asked.Body.ExportVm.This
+		exported(w, "ExportVm", id)
 	case asked.Body.ExportSnapshot != nil:
 		vm := simulator.Map.Get(asked.Body.ExportSnapshot.This).(*simulator.VirtualMachineSnapshot).Vm
 		exported(w, "ExportSnapshot", f.leases.export(vm))
@@ -105,6 +108,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.WriteHeader(recorder.Code)
 		_, _ = w.Write(recorder.Body.Bytes())
+	case asked.Body.Destroy != nil && f.leases.blocks(asked.Body.Destroy.This),
+		asked.Body.Reconfigure != nil && f.leases.blocks(asked.Body.Reconfigure.This):
+		answer(w, http.StatusInternalServerError, `<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>The operation is `+
+			`not allowed in the current state.</faultstring><detail><InvalidStateFault xmlns="urn:vim25" xsi:type="InvalidState"/>`+
+			`</detail></soapenv:Fault>`)
 	case asked.Body.Destroy != nil:
 		destroy(asked.Body.Destroy.This, func() { f.Handler.ServeHTTP(w, r) })
 	default:
@@ -114,11 +122,24 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if asked.Body.Complete != nil {
 			f.leases.end(asked.Body.Complete.This.Value)
 		}
-		if asked.Body.Abort != nil {
-			f.leases.end(asked.Body.Abort.This.Value)
-		}
 		f.Handler.ServeHTTP(w, r)
+		if asked.Body.Abort != nil {
+			if vm, made := f.leases.end(asked.Body.Abort.This.Value); made {
+				f.remove(vm, r)
+			}
+		}
 	}
+}
+
+// remove has the simulator remove what a lease made that was aborted.
+func (f *front) remove(vm types.ManagedObjectReference, r *http.Request) {
+	body := fmt.Sprintf(`<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">`+
+		`<soapenv:Body><Destroy_Task xmlns="urn:vim25"><_this type="VirtualMachine">%s</_this></Destroy_Task></soapenv:Body>`+
+		`</soapenv:Envelope>`, vm.Value)
+	asked := r.Clone(r.Context())
+	asked.Body = io.NopCloser(strings.NewReader(body))
+	asked.ContentLength = int64(len(body))
+	f.Handler.ServeHTTP(httptest.NewRecorder(), asked)
 }
 
 func exported(w http.ResponseWriter, method, id string) {
@@ -256,7 +277,7 @@ func main() {
 		Handler: httputil.NewSingleHostReverseProxy(target),
 		folder:  os.Args[5],
 		files:   len(os.Args) <= 6,
-		leases:  leases{folder: os.Args[5], files: make(map[string]string), host: "*"},
+		leases:  newLeases(os.Args[5]),
 	}
 	if !front.files {
 		for _, entity := range simulator.Map.All("Datastore") {
