@@ -127,6 +127,19 @@ def test_a_disk_that_is_written_again_takes_the_place_of_what_an_interrupted_imp
 
 
 @pytest.mark.slow
+def test_a_disk_is_read_back_once_the_lease_of_another_process_has_ended(
+    host: Host, ref: str, description: VmDescription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = _target(host, ref, description, "web2")
+    _write(target, description)
+    [disk] = description.disks
+    with target.read_disk(disk) as killed, target.read_disk(disk) as reader:
+        killed.read_into(0, memoryview(bytearray(1)))
+        monkeypatch.setattr("restorium.hosts.vsphere.leases.time.sleep", lambda _: killed.close())
+        assert read_all(reader) == CONTENT
+
+
+@pytest.mark.slow
 def test_disks_that_no_vm_got_in_the_end_are_removed_too(
     lab: VsanLab, host: Host, ref: str, description: VmDescription
 ) -> None:

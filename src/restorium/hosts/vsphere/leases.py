@@ -31,6 +31,9 @@ from restorium.vocabulary.errors import HostError, RestoriumError
 _log = structlog.get_logger(__name__)
 
 _READY_SECONDS = 300.0
+_HELD_SECONDS = 600.0
+"""Longer than servers keep a lease that nobody renews."""
+_HELD_LOOK_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
 _MOST_LOOK_SECONDS = 1.0
 RENEWAL_SECONDS = 30.0
@@ -146,7 +149,7 @@ def leased(
     importing: it is good only once it is completed. what: for messages. Raises HostError.
     """
     try:
-        managed = connection.call(start)
+        managed = _begun(connection, start, what)
         with ExitStack() as closing:
             try:
                 lease = Lease(connection, managed, _ready(connection, managed, what), closing)
@@ -166,6 +169,19 @@ def leased(
                 _log.warning("a lease did not end well", what=what, reason=str(error))
     except vmodl.MethodFault as fault:
         raise failed(connection.address.host, what, fault) from fault
+
+
+def _begun(connection: Connection, start: Callable[[Any], Any], what: str) -> Any:
+    """A VM may still be held by the lease of a process that was killed, until the server gives that up."""
+    deadline = time.monotonic() + _HELD_SECONDS
+    while True:
+        try:
+            return connection.call(start)
+        except (vim.fault.InvalidState, vim.fault.TaskInProgress, vim.fault.FileLocked) as fault:
+            if isinstance(fault, vim.fault.InvalidPowerState) or time.monotonic() > deadline:
+                raise
+            _log.info("waiting for an earlier lease to end", what=what)
+        time.sleep(_HELD_LOOK_SECONDS)
 
 
 def _ready(connection: Connection, managed: Any, what: str) -> Any:

@@ -89,6 +89,12 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.lock.Unlock()
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	switch {
+	case asked.Body.Destroy != nil && f.leases.blocks(asked.Body.Destroy.This),
+		asked.Body.Reconfigure != nil && f.leases.blocks(asked.Body.Reconfigure.This),
+		asked.Body.ExportVm != nil && f.leases.blocks(asked.Body.ExportVm.This):
+		answer(w, http.StatusInternalServerError, `<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>The operation is `+
+			`not allowed in the current state.</faultstring><detail><InvalidStateFault xmlns="urn:vim25" xsi:type="InvalidState"/>`+
+			`</detail></soapenv:Fault>`)
 	case asked.Body.Query != nil:
 		found, status := f.changed(asked.Body.Query)
 		answer(w, status, found)
@@ -108,11 +114,6 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.WriteHeader(recorder.Code)
 		_, _ = w.Write(recorder.Body.Bytes())
-	case asked.Body.Destroy != nil && f.leases.blocks(asked.Body.Destroy.This),
-		asked.Body.Reconfigure != nil && f.leases.blocks(asked.Body.Reconfigure.This):
-		answer(w, http.StatusInternalServerError, `<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>The operation is `+
-			`not allowed in the current state.</faultstring><detail><InvalidStateFault xmlns="urn:vim25" xsi:type="InvalidState"/>`+
-			`</detail></soapenv:Fault>`)
 	case asked.Body.Destroy != nil:
 		destroy(asked.Body.Destroy.This, func() { f.Handler.ServeHTTP(w, r) })
 	default:
