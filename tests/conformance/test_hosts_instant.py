@@ -1,4 +1,4 @@
-"""VMs that run from their restore point at once: a real guest under QEMU, its disks read back without Restorium."""
+"""VMs that run from their restore point at once: a real guest, its disks read back without Restorium."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from restorium.vault.storage import Storage
 from restorium.vocabulary.errors import DataCorrupt, InvalidInput, StorageUnavailable, Unsupported
 from restorium.vocabulary.restore import RestoreSpec
 from restorium.vocabulary.sessions import RestorePhase, SessionResult
+from tests.support.boots import powers_off
 from tests.support.flows import MIB, Site, make_vm
-from tests.support.instant import InstantEstate
+from tests.support.instant import ESTATES, InstantEstate
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -30,9 +31,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
     opened.close()
 
 
-@pytest.fixture
-def estate(tmp_path: Path, site: Site) -> Iterator[InstantEstate]:
-    made = InstantEstate(tmp_path, site)
+@pytest.fixture(params=list(ESTATES))
+def estate(request: pytest.FixtureRequest, tmp_path: Path, site: Site) -> Iterator[InstantEstate]:
+    made = ESTATES[request.param](tmp_path, site)
     yield made
     made.close()
 
@@ -64,7 +65,7 @@ def test_the_vm_runs_first_and_has_its_disks_later(estate: InstantEstate, held: 
     wait_until(estate.booted, timeout=60)
     wait_until(lambda: estate.site.restore_session(session_id).phase is RestorePhase.MOVING)
     assert estate.site.restore_session(session_id).progress < 100
-    assert not (estate.machines / "now.vm.toml").exists(), "it cannot be seen before it is whole"
+    assert not estate.listed(), "it cannot be seen before it is whole"
     held.set()
     session = estate.site.restore_ended(session_id)
     assert session.result is SessionResult.SUCCESS, session.reason
@@ -74,7 +75,7 @@ def test_the_vm_runs_first_and_has_its_disks_later(estate: InstantEstate, held: 
         "are served to the VM",
         "The VM runs as now",
         "disks are the VM's own",
-        "stands on its host as now",
+        f"stands on its host as {estate.ref}",
     ):
         assert stage in told
     assert [disk.digest for disk in estate.site.disks(session_id)] == [None, None], "nothing was read back"
@@ -85,10 +86,10 @@ def test_the_vm_can_be_backed_up_while_it_runs_under_its_final_name(estate: Inst
     session_id = estate.start()
     assert estate.site.restore_ended(session_id).result is SessionResult.SUCCESS
     wait_until(estate.booted, timeout=60)
-    with estate.site.engine.host(estate.site.points()[0].host_id).open_vm("now") as vm:
+    with estate.site.engine.host(estate.host_id).open_vm(estate.ref) as vm:
         content = bytearray(vm.readers[0].size)
         vm.readers[0].read_into(0, memoryview(content))
-    assert content == estate.expected()["disk0"]
+    assert content == estate.expected()[estate.first]
     estate.ends_rightly(session_id)
 
 
@@ -171,6 +172,21 @@ def test_a_vm_that_is_ended_from_outside_is_no_success(estate: InstantEstate, he
     assert session.result is SessionResult.FAILED
     assert "ended before its disks were its own" in session.reason
     estate.nothing_left()
+
+
+@pytest.mark.parametrize("kind", ESTATES)
+def test_a_guest_that_powers_itself_off_has_its_disks_and_is_off(
+    kind: str, tmp_path: Path, site: Site
+) -> None:
+    estate = ESTATES[kind](tmp_path, site, powers_off())
+    try:
+        session = site.restore_ended(estate.start())
+        assert session.result is SessionResult.SUCCESS, session.reason
+        wait_until(lambda: not estate.runs())
+        assert estate.lab.contents(estate.ref) == estate.before
+        assert not estate.lab.leftovers()
+    finally:
+        estate.close()
 
 
 def test_what_cannot_be_is_refused_when_it_is_asked_for(tmp_path: Path, site: Site) -> None:

@@ -14,19 +14,17 @@ import pytest
 from restorium.flows import restore
 from restorium.vocabulary.sessions import SessionResult
 from tests.support.flows import Site
-from tests.support.instant import InstantEstate
+from tests.support.instant import ESTATES, InstantEstate
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-_TARGET = "restorium.hosts.qemu.instant:InstantQemuTarget"
 
-
-@pytest.fixture
-def estate(tmp_path: Path) -> Iterator[InstantEstate]:
+@pytest.fixture(params=list(ESTATES))
+def estate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InstantEstate]:
     """No engine runs."""
     site = Site(tmp_path, f"sqlite:///{tmp_path}/catalog.db")
-    made = InstantEstate(tmp_path, site)
+    made = ESTATES[request.param](tmp_path, site)
     site.engine.stop()
     site.renew()
     yield made
@@ -34,7 +32,8 @@ def estate(tmp_path: Path) -> Iterator[InstantEstate]:
     site.close()
 
 
-def _killed(site: Site, place: str, number: int) -> None:
+def _killed(estate: InstantEstate, place: str, number: int) -> None:
+    site = estate.site
     child = subprocess.run(
         [
             sys.executable,
@@ -55,27 +54,27 @@ def _killed(site: Site, place: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "places",
+    ("estate", "places"),
     [
-        [(f"{_TARGET}.start", 1), (f"{_TARGET}.moved", 2)],
-        [(f"{_TARGET}.moved", 1), (f"-{_TARGET}.finalise", 1)],
-        [("restorium.hosts.image_folder.target:ImageFolderTarget.finalise", 1)],
+        pytest.param(kind, places, id=f"{kind}: {name}")
+        for kind, made in ESTATES.items()
+        for name, places in made.crashes.items()
     ],
-    ids=["started and moving", "moving and moved", "in the middle of the end"],
+    indirect=["estate"],
 )
 def test_the_next_process_goes_on_and_the_vm_with_it(
     estate: InstantEstate, places: list[tuple[str, int]]
 ) -> None:
     session_id = estate.start()
     for place, number in places:
-        _killed(estate.site, place, number)
+        _killed(estate, place, number)
     estate.site.engine.start()
     estate.ends_rightly(session_id)
 
 
 def test_a_cancel_after_a_crash_leaves_nothing(estate: InstantEstate) -> None:
     session_id = estate.start()
-    _killed(estate.site, f"{_TARGET}.start", 1)
+    _killed(estate, f"{estate.target}.start", 1)
     _cancelled(estate, session_id)
     estate.nothing_left()
 
@@ -84,16 +83,14 @@ def test_a_machine_that_lost_its_power_is_started_again_with_what_it_has_written
     estate: InstantEstate,
 ) -> None:
     session_id = estate.start()
-    _killed(estate.site, f"{_TARGET}.moved", 1)
+    _killed(estate, f"{estate.target}.moved", 1)
     estate.kill()
-    [image] = estate.machines.glob(".restorium-*.1.qcow2")
-    subprocess.run(
-        ["qemu-io", "-f", "qcow2", "-c", "write -P 7 2M 64k", image], check=True, capture_output=True
-    )
+    written = ["qemu-io", "-f", "qcow2", "-c", "write -P 7 2M 64k", estate.second_image()]
+    subprocess.run(written, check=True, capture_output=True)
     estate.site.engine.start()
-    disk = bytearray(estate.before["disk1"])
+    disk = bytearray(estate.before[estate.second])
     disk[2 << 20 : (2 << 20) + (64 << 10)] = b"\7" * (64 << 10)
-    estate.before["disk1"] = bytes(disk)
+    estate.before[estate.second] = bytes(disk)
     estate.ends_rightly(session_id)
 
 

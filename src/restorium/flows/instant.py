@@ -118,8 +118,9 @@ class InstantRestoring(Restoring):
 
     def _abandon(self) -> tuple[bool, bool]:
         """A VM that waits for its disks would not end."""
-        with suppress(RestoriumError):
-            self._serve()
+        if self._description is not None:
+            with suppress(RestoriumError):
+                self._serve()
         return super()._abandon()
 
     def _serve(self) -> dict[str, ServedDisk]:
@@ -130,9 +131,10 @@ class InstantRestoring(Restoring):
                 disk.key: _Served(source.vault, source.record(disk), self)
                 for disk in source.description.disks
             }
+            door = self._instant.door(self._socket)
             self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._server = NbdServer(self._socket, disks, troubled=self._troubled)
-        return {disk.key: ServedDisk(self._socket, disk.key) for disk in self.disks}
+            self._server = NbdServer(door.socket, disks, user=door.user, troubled=self._troubled)
+        return {disk.key: ServedDisk(self._server.path, disk.key) for disk in self.disks}
 
     def _serve_again(self, control: Control) -> dict[str, ServedDisk]:
         """As ``_serve``, but storage that does not answer is waited for: the VM runs already."""

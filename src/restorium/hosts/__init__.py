@@ -120,6 +120,7 @@ _KINDS = {
         Platform.VMWARE,
         HostType.ESXI,
         ManagedServerType.ESXI,
+        instant=True,
         about="URI of the libvirt of the server's machine, such as qemu:///system",
         logon=False,
     ),

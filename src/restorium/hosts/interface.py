@@ -200,14 +200,27 @@ class ServedDisk:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A socket to be. user: the id of who may connect besides root; None for the account of this process alone."""
+
+    socket: Path
+    user: int | None = None
+
+
 class InstantTarget(RestoreTarget, Protocol):
     """A VM that runs before its disks are there: on top of a restore point, which is served meanwhile.
 
-    What the guest writes goes to images of its own, under temporary names as those of any restore. When the server
-    is away for a time, the guest waits for it. Disks are not created, reopened or read here. ``finalise`` and
-    ``discard`` do with the running VM what they do with a written one: it goes on running, or is powered off and
+    What the guest writes goes to images of its own. Where a VM that runs can be renamed, they and the VM have temporary
+    names as in any restore; elsewhere it has its final name from the start, and only our inventory leaves it out. When
+    the server is away for a time, the guest waits for it. Disks are not created, reopened or read here. ``finalise``
+    and ``discard`` do with the running VM what they do with a written one: it goes on running, or is powered off and
     removed.
     """
+
+    def door(self, usual: Path) -> Door:
+        """Where the disks are to be served: at the socket ``usual``, or where the account that runs the VM comes to."""
+        ...
 
     def start(self, served: Mapping[str, ServedDisk]) -> None:
         """Run the VM; nothing happens if it runs. served: by the disk's key, all of them.

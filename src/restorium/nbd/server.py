@@ -30,7 +30,8 @@ _CLOSE_SECONDS = 5.0
 class NbdServer:
     """Serves ``exports``, by name, from the moment it is made until it is closed.
 
-    path: of the socket; one that an earlier process left there is replaced. troubled: given the export's name and why
+    path: of the socket; one that an earlier process left there is replaced. user: the id of who may connect besides
+    root, this process's if it is not given. troubled: given the export's name and why
     it could not be read, from any thread; the client gets an input/output error. Raises InvalidInput for a path too
     long, HostError.
     """
@@ -40,6 +41,7 @@ class NbdServer:
         path: Path,
         exports: Mapping[str, Source],
         *,
+        user: int | None = None,
         troubled: Callable[[str, RestoriumError], None] = lambda name, error: None,
     ) -> None:
         self.path = path
@@ -47,7 +49,7 @@ class NbdServer:
         self._lock = threading.Lock()
         self._serving: set[Serving] = set()
         self._closed = False
-        self._listener, self._inode = _listen(path)
+        self._listener, self._inode = _listen(path, user)
         threading.Thread(target=self._accept, name="nbd accept", daemon=True).start()
 
     @property
@@ -101,19 +103,21 @@ class NbdServer:
             self._serving.discard(serving)
 
 
-def _listen(path: Path) -> tuple[socket.socket, int]:
+def _listen(path: Path, user: int | None) -> tuple[socket.socket, int]:
     """A socket that listens and has its name only then, and the number of its file."""
     making = path.with_name(f"{path.name}.new")
     if len(os.fsencode(making)) > _PATH_BYTES:
         raise InvalidInput(
             f"{path} is too long for a socket",
-            hint="Use a data folder with a shorter path; 100 bytes at the most.",
+            hint="Use a folder with a shorter path; 100 bytes at the most.",
         )
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         making.unlink(missing_ok=True)
         listener.bind(str(making))
         making.chmod(0o600)
+        if user is not None and user != os.geteuid():
+            os.chown(making, user, -1)
         listener.listen(MOST_CONNECTIONS)
         inode = making.lstat().st_ino
         making.rename(path)

@@ -92,7 +92,7 @@ class LibvirtLab:
         xml = self.folder / "domain.xml"
         xml.write_text(
             f"<domain type='qemu'><name>{name}</name><uuid>{ref}</uuid><memory unit='MiB'>32</memory><vcpu>1</vcpu>"
-            "<os><type arch='x86_64' machine='pc'>hvm</type></os><devices>"
+            "<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features><devices>"
             f"{devices}</devices></domain>"
         )
         self.virsh("define", str(xml))

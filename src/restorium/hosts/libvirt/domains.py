@@ -82,8 +82,14 @@ def read_domain(virsh: Virsh, ref: str) -> Domain:
         read_hardware(now),
         lasting,
         active,
-        _user(now),
+        _user(now.findtext("seclabel[@model='dac']/label")),
     )
+
+
+def usual_user(virsh: Virsh) -> int | None:
+    """The user id that QEMU runs under, None where it is that of libvirt itself. Raises HostError."""
+    told = parse(virsh.run("capabilities"))
+    return _user(told.findtext("host/secmodel[model='dac']/baselabel"))
 
 
 def as_uuid(ref: str) -> UUID | None:
@@ -180,8 +186,7 @@ def _passed_through(element: etree._Element) -> Disk:
     )
 
 
-def _user(domain: etree._Element) -> int | None:
-    """The user id that QEMU runs under, as the label of a running VM tells it: ``+64055:+64055``."""
-    label = domain.findtext("seclabel[@model='dac']/label") or ""
-    user = label.partition(":")[0].removeprefix("+")
+def _user(label: str | None) -> int | None:
+    """The user id that QEMU runs under, as a label tells it: ``+64055:+64055``."""
+    user = (label or "").partition(":")[0].removeprefix("+")
     return int(user) if user.isdigit() else None

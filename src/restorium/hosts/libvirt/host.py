@@ -10,14 +10,17 @@ import structlog
 from restorium.hosts.interface import (
     Chain,
     DiskInfo,
+    InstantTarget,
     LocalImage,
     OpenVm,
     RestoreTarget,
     VmDescription,
     VmInfo,
 )
-from restorium.hosts.libvirt.domains import Disk, Domain, read_domain
+from restorium.hosts.libvirt.domains import Disk, Domain, parse, read_domain
+from restorium.hosts.libvirt.instant import InstantLibvirtTarget
 from restorium.hosts.libvirt.machines import KIND, kept_settings
+from restorium.hosts.libvirt.marks import Stage, read_mark
 from restorium.hosts.libvirt.removal import remove_restored
 from restorium.hosts.libvirt.running import opened_running
 from restorium.hosts.libvirt.shut_off import opened_shut_off
@@ -41,11 +44,13 @@ class Libvirt:
         self._virsh.run("list", "--all", "--uuid")
 
     def inventory(self) -> list[VmInfo]:
-        """Every VM, by UUID. A disk that cannot be read is left out and logged; ``open_vm`` raises the reason."""
+        """Every VM that is whole, by UUID. A disk that cannot be read is left out and logged; ``open_vm`` says why."""
         found = []
         for uuid in sorted(self._virsh.names()):
             try:
                 domain = read_domain(self._virsh, str(uuid))
+                if _is_in_the_making(domain):
+                    continue
                 found.append(VmInfo(str(uuid), domain.name, self._listed(domain)))
             except VmNotFound:
                 continue
@@ -88,11 +93,16 @@ class Libvirt:
         new_name: str | None,
         placement: Placement = ANYWHERE,
     ) -> RestoreTarget:
-        if placement.chooses:
-            raise Unsupported("on libvirt neither storage nor networks are chosen for a restored VM")
+        _refuse(placement)
         return LibvirtTarget(
             self._virsh, description, attempt=attempt, original_ref=original_ref, new_name=new_name
         )
+
+    def instant_target(
+        self, description: VmDescription, *, attempt: str, new_name: str, placement: Placement = ANYWHERE
+    ) -> InstantTarget:
+        _refuse(placement)
+        return InstantLibvirtTarget(self._virsh, description, attempt=attempt, new_name=new_name)
 
     def _listed(self, domain: Domain) -> tuple[DiskInfo, ...]:
         infos = []
@@ -111,3 +121,13 @@ class Libvirt:
         except (RestoriumError, StopIteration) as error:
             _log.warning("a VM's disk cannot be used", vm=domain.name, disk=disk.target, reason=str(error))
             return None
+
+
+def _is_in_the_making(domain: Domain) -> bool:
+    mark = read_mark(parse(domain.xml))
+    return mark is not None and mark.stage is not Stage.WHOLE
+
+
+def _refuse(placement: Placement) -> None:
+    if placement.chooses:
+        raise Unsupported("on libvirt neither storage nor networks are chosen for a restored VM")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from lxml import etree
@@ -11,7 +12,21 @@ from lxml import etree
 _NAMESPACE = "urn:restorium:libvirt"
 _MADE = f"{{{_NAMESPACE}}}made"
 _DISK = f"{{{_NAMESPACE}}}disk"
+_STAGE = "stage"
 _LEFT_OUT = f"{{{_NAMESPACE}}}left-out"
+
+
+class Stage(StrEnum):
+    """Where a VM that a restore made has got to.
+
+    One that runs from its restore point is STARTING until its guest has begun, then MOVING; POWERED_OFF if the guest
+    has ended by itself meanwhile, and QEMU is there for its disks alone.
+    """
+
+    STARTING = "starting"
+    MOVING = "moving"
+    POWERED_OFF = "powered-off"
+    WHOLE = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +35,7 @@ class Mark:
 
     attempt: str
     files: Mapping[str, Path]
+    stage: Stage = Stage.WHOLE
 
 
 def put_mark(domain: etree._Element, mark: Mark, left_out: Sequence[str]) -> None:
@@ -28,7 +44,8 @@ def put_mark(domain: etree._Element, mark: Mark, left_out: Sequence[str]) -> Non
     metadata = domain.find("metadata")
     if metadata is None:
         metadata = etree.SubElement(domain, "metadata")
-    made = etree.SubElement(metadata, _MADE, {"by": mark.attempt}, nsmap={"restorium": _NAMESPACE})
+    noted = {"by": mark.attempt, _STAGE: mark.stage.value}
+    made = etree.SubElement(metadata, _MADE, noted, nsmap={"restorium": _NAMESPACE})
     for key, file in mark.files.items():
         etree.SubElement(made, _DISK, {"key": key, "file": str(file)})
     for key in left_out:
@@ -41,7 +58,8 @@ def read_mark(domain: etree._Element) -> Mark | None:
     if made is None:
         return None
     files = {disk.get("key", ""): Path(disk.get("file", "")) for disk in made.iterfind(_DISK)}
-    return Mark(made.get("by", ""), files)
+    stage = made.get(_STAGE)
+    return Mark(made.get("by", ""), files, Stage(stage) if stage in set(Stage) else Stage.WHOLE)
 
 
 def remove_mark(domain: etree._Element) -> None:

@@ -11,7 +11,7 @@ from restorium.hosts.libvirt.places import images_of_others, pool_folders
 from restorium.hosts.libvirt.virsh import Virsh
 from restorium.vocabulary.errors import Conflict, VmNotFound
 
-_WITH_ALL = ("--managed-save", "--checkpoints-metadata", "--snapshots-metadata", "--nvram")
+WITH_ALL = ("--managed-save", "--checkpoints-metadata", "--snapshots-metadata", "--nvram")
 
 
 def remove_restored(virsh: Virsh, ref: str, attempt: str) -> None:
@@ -33,7 +33,7 @@ def remove_restored(virsh: Virsh, ref: str, attempt: str) -> None:
             for file in mark.files.values():
                 file.unlink(missing_ok=True)
                 folders.add(file.parent)
-            virsh.run("undefine", str(domain.uuid), *_WITH_ALL)
+            virsh.run("undefine", str(domain.uuid), *WITH_ALL)
         folders.update(path.parent for path in images_of_others(virsh))
         for folder in folders:
             for left in folder.glob(f".restorium-{check_attempt(attempt)}.*"):

@@ -21,7 +21,7 @@ from restorium.hosts.image_folder.plans import Move, Plan
 from restorium.hosts.interface import DiskInfo, VmDescription
 from restorium.hosts.libvirt.domains import Domain, as_uuid, parse, read_domain
 from restorium.hosts.libvirt.machines import Machine, as_text, machine_of
-from restorium.hosts.libvirt.marks import Mark, put_mark, read_mark
+from restorium.hosts.libvirt.marks import Mark, Stage, put_mark, read_mark
 from restorium.hosts.libvirt.places import Place, Places, images_of_others, written
 from restorium.hosts.libvirt.virsh import Virsh
 from restorium.hosts.names import check_name
@@ -40,6 +40,8 @@ class LibvirtTarget:
 
     A plan lies in every folder in which something is moved or removed. The VM's mark says that the restore is done.
     """
+
+    _begins = Stage.WHOLE
 
     def __init__(
         self,
@@ -97,16 +99,7 @@ class LibvirtTarget:
         """See RestoreTarget. Raises TargetExists, with nothing moved, if a final name was taken meanwhile."""
         with explained(f"finalising {self._name!r}"):
             if self._mark() is None:
-                plans = self._plans() or self._begin(left_out)
-                try:
-                    self._check_name_is_free()
-                    self._end_original()
-                    for folder, plan in plans.items():
-                        plan.move_in(folder)
-                    self._virsh.with_xml("define", None, next(iter(plans.values())).description)
-                except TargetExists:
-                    self._go_back()
-                    raise
+                self._take_place(left_out)
             self._tidy()
         return str(self._uuid)
 
@@ -117,6 +110,19 @@ class LibvirtTarget:
         with explained(f"discarding what was restored to {self._name!r}"):
             self._go_back()
             self._tidy()
+
+    def _take_place(self, left_out: Collection[str] = ()) -> None:
+        """Give the images their final names and define the VM."""
+        plans = self._plans() or self._begin(left_out)
+        try:
+            self._check_name_is_free()
+            self._end_original()
+            for folder, plan in plans.items():
+                plan.move_in(folder)
+            self._virsh.with_xml("define", None, next(iter(plans.values())).description)
+        except TargetExists:
+            self._go_back()
+            raise
 
     def _begin(self, left_out: Collection[str]) -> dict[Path, Plan]:
         """Nothing has moved yet. Everything that can fail for good fails here."""
@@ -155,7 +161,7 @@ class LibvirtTarget:
         images = {key: (place.path, place.format) for key, place in places.items()}
         domain = self._machine().defined(images)
         files = {key: place.path for key, place in places.items()}
-        put_mark(domain, Mark(self._attempt, files), sorted(left_out))
+        put_mark(domain, Mark(self._attempt, files, self._begins), sorted(left_out))
         return as_text(domain)
 
     def _machine(self) -> Machine:

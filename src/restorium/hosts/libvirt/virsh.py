@@ -13,21 +13,27 @@ from restorium.vocabulary.errors import HostError, InvalidInput, Unsupported, Vm
 _TIMEOUT_SECONDS = 120.0
 _OF_THIS_MACHINE = re.compile(r"qemu(\+unix)?:///(system|session)(\?[!-~]*)?")
 _NO_VM = re.compile(r"failed to get domain|Domain not found")
+_BUSY = "cannot acquire state change lock"
+
+
+class Silent(HostError):
+    """libvirt or the VM's QEMU does not answer, as one that waits for a disk. Stays inside the package."""
 
 
 class Virsh:
     """Commands to one libvirt, each a process of its own, so threads do not meet.
 
-    Raises InvalidInput for an address that is no libvirt of this machine.
+    seconds: how long each may take. Raises InvalidInput for an address that is no libvirt of this machine.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, seconds: float = _TIMEOUT_SECONDS) -> None:
         if not _OF_THIS_MACHINE.fullmatch(address):
             raise InvalidInput(
                 f"{address!r} is no libvirt of this machine",
                 hint="Addresses look like qemu:///system or qemu+unix:///system?socket=/run/libvirt/libvirt-sock.",
             )
         self.address = address
+        self._seconds = seconds
 
     def run(self, command: str, *arguments: str) -> str:
         """What it printed. Raises VmNotFound, HostError with libvirt's reason, Unsupported without the program."""
@@ -36,7 +42,7 @@ class Virsh:
                 ["virsh", "--quiet", "--connect", self.address, command, *arguments],  # noqa: S607
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=_TIMEOUT_SECONDS,
+                timeout=self._seconds,
                 env={**os.environ, "LC_ALL": "C"},
                 check=False,
             )
@@ -47,8 +53,8 @@ class Virsh:
         except ValueError as error:
             raise InvalidInput(f"libvirt cannot be asked about {arguments!r}") from error
         except subprocess.TimeoutExpired as error:
-            raise HostError(
-                f"libvirt at {self.address} did not answer {command} for {_TIMEOUT_SECONDS:g} s",
+            raise Silent(
+                f"libvirt at {self.address} did not answer {command} for {self._seconds:g} s",
                 hint="Check libvirtd; it may wait for storage or for a lock.",
             ) from error
         if done.returncode == 0:
@@ -89,4 +95,5 @@ class Virsh:
             )
         if any(_NO_VM.search(line) for line in lines):
             return VmNotFound(f"libvirt at {self.address} has no such VM: {reason}")
-        return HostError(f"libvirt at {self.address} refused {command}: {reason}")
+        kind = Silent if _BUSY in reason else HostError
+        return kind(f"libvirt at {self.address} refused {command}: {reason}")

@@ -13,29 +13,23 @@ import signal
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from restorium.disks import create_disk
-from restorium.disks.interface import Extent
-from restorium.disks.qcow2.header import SECTOR
 from restorium.hosts.image_folder.descriptions import Description, read_description
 from restorium.hosts.image_folder.folder import explained
 from restorium.hosts.image_folder.locks import HeldStill
-from restorium.hosts.interface import DiskInfo, ServedDisk, VmDescription
+from restorium.hosts.interface import DiskInfo, Door, ServedDisk, VmDescription
+from restorium.hosts.overlays import FORMAT, NEARLY, RECONNECT_SECONDS, make_overlay, overlaid
 from restorium.hosts.qemu.machine import PROGRAM, MachineDisk, escaped, file_source, start
 from restorium.hosts.qemu.qmp import NotRunning, Qmp, Refused, Silent
 from restorium.hosts.qemu.target import QemuTarget
 from restorium.hosts.qemu.vm import Vm
-from restorium.vocabulary.errors import HostError, TargetFull, Unsupported
+from restorium.vocabulary.errors import HostError, TargetFull
 
-_RECONNECT_SECONDS = 24 * 3600
-"""So long a guest waits for the server of its disks before it sees an error."""
 _STARTING_SECONDS = 15.0
 _ENDING_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
-_NEARLY = 0.999
 _NO_SPACE = "No space left"
 
 
@@ -43,11 +37,7 @@ class InstantQemuTarget(QemuTarget):
     """See InstantTarget. Raises Unsupported for a disk that no qcow2 image can hold."""
 
     def __init__(self, folder: Path, description: VmDescription, *, attempt: str, new_name: str) -> None:
-        for disk in description.disks:
-            if disk.size % SECTOR:
-                raise Unsupported(f"disk {disk.key!r} of {disk.size} bytes has no whole sectors")
-        disks = tuple(replace(disk, format="qcow2") for disk in description.disks)
-        self._made = replace(description, disks=disks)
+        self._made = overlaid(description)
         super().__init__(
             folder, self._made, attempt=attempt, original_ref=new_name, new_name=new_name, original=None
         )
@@ -57,13 +47,18 @@ class InstantQemuTarget(QemuTarget):
         self._standing = Vm(folder, new_name, named)
         self._folder = folder
 
+    def door(self, usual: Path) -> Door:
+        return Door(usual)
+
     def start(self, served: Mapping[str, ServedDisk]) -> None:
         if self._runs():
             return
         hardware = self._made.hardware
         disks = []
         for number, disk in enumerate(self._made.disks):
-            source = f"{file_source(self._image(disk), 'qcow2')},{_backing(served[disk.key])}"
+            image = self._images.image(disk)
+            make_overlay(image, disk.size)
+            source = f"{file_source(image, FORMAT)},{_backing(served[disk.key])}"
             disks.append(MachineDisk(_node(number), source, hardware.buses.get(disk.key)))
         vm = self._starting
         start(self._folder, self._standing.ref, hardware, disks, vm.qmp, vm.console)
@@ -127,16 +122,6 @@ class InstantQemuTarget(QemuTarget):
                 self._starting.forget()
         super().discard()
 
-    def _image(self, disk: DiskInfo) -> Path:
-        """Made if it is not there. One that is there holds what the guest has written."""
-        image = self._images.image(disk)
-        if not image.exists():
-            making = image.with_name(f"{image.name}.new")
-            with create_disk(making, disk.size, "qcow2", [Extent(0, disk.size, hole=True)]) as writer:
-                writer.flush()
-            making.replace(image)
-        return image
-
     def _runs(self) -> bool:
         """Waits for a QEMU that a process which has died since was starting."""
         deadline = time.monotonic() + _STARTING_SECONDS
@@ -166,7 +151,7 @@ class InstantQemuTarget(QemuTarget):
         """How much of a disk is its own while it is moved, or has been."""
         if job["status"] != "concluded":
             done: float = job["current-progress"] / max(job["total-progress"], 1)
-            return min(done, _NEARLY)
+            return min(done, NEARLY)
         qmp.execute("job-dismiss", {"id": job["id"]})
         if "error" in job:
             message = f"disk {disk.key!r} of {self._standing.ref} cannot be moved: {job['error']}"
@@ -181,7 +166,7 @@ def _backing(served: ServedDisk) -> str:
         "server.type": "unix",
         "server.path": escaped(str(served.socket)),
         "export": escaped(served.name),
-        "reconnect-delay": _RECONNECT_SECONDS,
+        "reconnect-delay": RECONNECT_SECONDS,
     }
     return ",".join(f"backing.{name}={value}" for name, value in options.items())
 
