@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from uuid import UUID
 
 import pytest
@@ -16,7 +17,7 @@ from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Row, Visibility
 from restorium.flows import feed as feeds
-from restorium.flows.feed import Feed
+from restorium.flows.feed import Batch, Feed
 from restorium.vocabulary.clock import SystemClock
 from restorium.vocabulary.errors import InvalidInput
 from restorium.vocabulary.restore import Caller, RestoreSpec
@@ -25,6 +26,8 @@ from tests.support.clock import START
 from tests.support.estate import add_host, add_job, record_point
 from tests.support.following import following
 from tests.support.waiting import wait_until
+
+_MANY = 50
 
 
 @pytest.fixture
@@ -69,6 +72,32 @@ def _say(database: Database, session_id: UUID) -> None:
 def _stop(database: Database, session_id: UUID) -> None:
     with database.write() as connection:
         restore_sessions.advance(connection, session_id, SessionState.STOPPED, result=SessionResult.FAILED)
+
+
+def test_followers_that_take_nothing_leave_the_database_to_others(
+    database: Database, feed: Feed, start: Start
+) -> None:
+    """More of them than the database has connections."""
+    session_id = start()
+
+    async def begin(number: int) -> AsyncGenerator[Batch, None]:
+        follower = feed.follow(Visibility.everything(), session_id=session_id if number % 2 else None)
+        await anext(follower)
+        return follower
+
+    async def follow() -> bool:
+        followers = await asyncio.gather(*map(begin, range(_MANY)))
+        read = await asyncio.to_thread(_read, database, session_id)
+        for follower in followers:
+            await follower.aclose()
+        return read
+
+    assert asyncio.run(asyncio.wait_for(follow(), 20))
+
+
+def _read(database: Database, session_id: UUID) -> bool:
+    with database.read() as connection:
+        return bool(restore_sessions.get(connection, session_id).id == session_id)
 
 
 def test_present_state_comes_first_then_each_change(database: Database, feed: Feed, start: Start) -> None:

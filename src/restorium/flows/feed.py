@@ -215,9 +215,13 @@ class Feed:
     def _pages(
         self, followed: _Followed, after: Place | None, session_id: UUID | None
     ) -> Iterator[tuple[Place, Sequence[Row]]]:
-        """What a follower begins with, each page with the place at which it was read."""
+        """What a follower begins with, each page with the place at which it was read.
+
+        No connection is held while the follower has a page: one that takes its time would keep it from all others.
+        """
         with self._database.read() as connection:
-            yield changes.present(connection), self._one(connection, followed, after, session_id)
+            first = changes.present(connection), self._one(connection, followed, after, session_id)
+        yield first
         if session_id is not None:
             return
         if after is not None:
