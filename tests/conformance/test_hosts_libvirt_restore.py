@@ -198,3 +198,23 @@ def test_storage_that_is_full_is_told_and_nothing_is_left(lab: LibvirtLab, host:
     target.discard()
     assert not lab.leftovers()
     assert [each.name for each in host.inventory()] == ["web"]
+
+
+@pytest.mark.parametrize("new_name", [None, "web2"])
+def test_the_password_of_a_console_is_in_no_restore_point_and_is_not_lost_where_it_is_known(
+    lab: LibvirtLab, host: Host, vm: str, new_name: str | None
+) -> None:
+    console = "<graphics type='vnc' port='-1' passwd='sesame'/>"
+    definition = lab.virsh("dumpxml", vm).replace("</devices>", f"{console}</devices>")
+    (lab.folder / "with-console.xml").write_text(definition)
+    lab.virsh("define", str(lab.folder / "with-console.xml"))
+    assert "sesame" not in str(_described(host, vm).settings)
+    target = _written(host, vm, new_name)
+    told = "".join(target.not_carried())
+    made = lab.virsh("dumpxml", target.finalise(), "--inactive", "--security-info")
+    if new_name is None:
+        assert "passwd='sesame'" in made
+        assert "console" not in told
+    else:
+        assert "passwd=''" in made, "without one, everybody would be let in"
+        assert "vnc console lets nobody in" in told

@@ -36,7 +36,9 @@ _DISK = DiskInfo("sda", 1 << 20, "raw")
 def _own(beside: bool) -> tuple[etree._Element, list[str]]:
     kept = kept_settings(_XML, [Path("/images/web.raw")])
     description = VmDescription("web", (_DISK,), kept, "libvirt")
-    made = machine_of(description, name="copy", uuid=_UUID, beside=beside, virsh=Virsh("qemu:///system"))
+    made = machine_of(
+        description, name="copy", uuid=_UUID, beside=beside, original=None, virsh=Virsh("qemu:///system")
+    )
     return made.defined({"sda": (Path("/images/copy.qcow2"), "qcow2")}), made.lost
 
 
@@ -136,7 +138,9 @@ def test_what_nobody_knows_of_a_vm_is_told_with_what_it_gets() -> None:
 def test_settings_that_are_no_definition_are_refused(xml: object) -> None:
     description = VmDescription("web", (_DISK,), {"xml": xml}, "libvirt")
     with pytest.raises(HostError):
-        machine_of(description, name="n", uuid=_UUID, beside=True, virsh=Virsh("qemu:///system"))
+        machine_of(
+            description, name="n", uuid=_UUID, beside=True, original=None, virsh=Virsh("qemu:///system")
+        )
 
 
 def test_nothing_outside_of_a_definition_is_read(tmp_path: Path) -> None:

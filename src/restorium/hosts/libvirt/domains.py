@@ -39,7 +39,10 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A VM as libvirt tells of it. xml: its lasting definition. active: it runs or is paused. user: of its QEMU."""
+    """A VM as libvirt tells of it.
+
+    xml: its lasting definition, with passwords. active: it runs or is paused. user: of its QEMU.
+    """
 
     uuid: UUID
     name: str
@@ -71,9 +74,7 @@ def read_domain(virsh: Virsh, ref: str) -> Domain:
         raise VmNotFound(f"libvirt at {virsh.address} has no VM {ref!r}: its refs are UUIDs")
     now = parse(virsh.run("dumpxml", str(uuid)))
     active = "id" in now.attrib
-    lasting = (
-        virsh.run("dumpxml", str(uuid), "--inactive") if active else etree.tostring(now, encoding="unicode")
-    )
+    lasting = virsh.run("dumpxml", str(uuid), "--inactive", "--security-info")
     return Domain(
         uuid,
         now.findtext("name") or str(uuid),

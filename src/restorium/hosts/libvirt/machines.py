@@ -11,9 +11,10 @@ from uuid import UUID
 from lxml import etree
 
 from restorium.hosts.interface import DiskInfo, VmDescription
-from restorium.hosts.libvirt.domains import attribute, parse
+from restorium.hosts.libvirt.domains import Domain, attribute, parse
 from restorium.hosts.libvirt.foreign import foreign_domain, read_abilities
 from restorium.hosts.libvirt.marks import remove_mark
+from restorium.hosts.libvirt.secrets import give_back, withhold
 from restorium.hosts.libvirt.virsh import Virsh
 from restorium.vocabulary.errors import HostError
 
@@ -46,11 +47,18 @@ class Machine:
         return self.domain
 
 
-def machine_of(description: VmDescription, *, name: str, uuid: UUID, beside: bool, virsh: Virsh) -> Machine:
-    """beside: the original goes on, so what may be there only once is made anew. Raises HostError."""
+def machine_of(
+    description: VmDescription, *, name: str, uuid: UUID, beside: bool, original: Domain | None, virsh: Virsh
+) -> Machine:
+    """beside: the original goes on, so what may be there only once is made anew. original: that it is to replace.
+
+    Raises HostError.
+    """
     is_own = description.kind == KIND
     made = (
-        _own(description, beside) if is_own else Machine(*foreign_domain(description, read_abilities(virsh)))
+        _own(description, beside, original)
+        if is_own
+        else Machine(*foreign_domain(description, read_abilities(virsh)))
     )
     for tag, text in (("uuid", str(uuid)), ("name", name)):
         element = made.domain.find(tag)
@@ -68,6 +76,7 @@ def kept_settings(xml: str, images: Sequence[Path]) -> dict[str, Any]:
     """
     domain = parse(xml)
     remove_mark(domain)
+    withhold(domain)
     for element in [*domain.findall("name"), *domain.findall("uuid")]:
         domain.remove(element)
     own = {str(image) for image in images}
@@ -82,7 +91,7 @@ def as_text(domain: etree._Element) -> str:
     return etree.tostring(domain, encoding="unicode")
 
 
-def _own(description: VmDescription, beside: bool) -> Machine:
+def _own(description: VmDescription, beside: bool, original: Domain | None) -> Machine:
     xml = description.settings.get("xml")
     if not isinstance(xml, str):
         raise HostError(f"the restore point keeps no definition of {description.name!r}")
@@ -94,6 +103,7 @@ def _own(description: VmDescription, beside: bool) -> Machine:
         )
     domain.attrib.pop("id", "")
     made = Machine(domain, {disk.key: disk.key for disk in description.disks})
+    made.lost += give_back(domain, None if original is None else parse(original.xml))
     _add_missing(devices, description.disks)
     for drive in devices.findall("disk"):
         source = drive.find("source")

@@ -170,6 +170,7 @@ class LibvirtTarget:
             name=self._name,
             uuid=self._uuid,
             beside=self._beside,
+            original=self._original,
             virsh=self._virsh,
         )
 
