@@ -75,6 +75,7 @@ _RULES = [
     ("GET", f"/restore-points/{_NOBODY}/files", _FILE_RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/files/content", _FILE_RESTORERS),
     ("DELETE", f"/restore-points/{_NOBODY}/files", _FILE_RESTORERS),
+    ("GET", f"/restore-points/{_NOBODY}/hardware", _RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/disks", _RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/disks/0/extents", _RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/disks/0/data", _RESTORERS),

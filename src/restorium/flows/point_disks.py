@@ -1,4 +1,4 @@
-"""The disks of a VM restore point, read where they lie: nothing is restored."""
+"""The disks and the hardware of a VM restore point, read where they lie: nothing is restored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from restorium.catalog.listing import Visibility
 from restorium.disks.interface import Extent
 from restorium.flows import descriptions
 from restorium.flows.engine import Engine
-from restorium.vault import DiskRecord, Vault
+from restorium.hosts.interface import Hardware
+from restorium.vault import DiskRecord, Point, Vault
 from restorium.vocabulary.errors import NotFound
 
 
@@ -44,11 +45,21 @@ def disks_of(engine: Engine, point_id: UUID, visible: Visibility) -> list[PointD
 
     Raises NotFound, also for what ``visible`` hides, DataCorrupt, StorageUnavailable.
     """
+    vault, point = _point(engine, point_id, visible)
+    formats = {disk.key: disk.format for disk in descriptions.from_json(point.description.vm).disks}
+    return [PointDisk(vault, record, formats.get(record.key, "raw")) for record in point.disks]
+
+
+def hardware_of(engine: Engine, point_id: UUID, visible: Visibility) -> Hardware:
+    """What the VM has besides its disks. Raises as ``disks_of``."""
+    _, point = _point(engine, point_id, visible)
+    return descriptions.from_json(point.description.vm).hardware
+
+
+def _point(engine: Engine, point_id: UUID, visible: Visibility) -> tuple[Vault, Point]:
     with engine.database.read() as connection:
         row = points.vm_listing.one(connection, point_id, visible)
     if row is None:
         raise NotFound(f"there is no restore point {point_id}")
     vault = engine.vault(row.repository_id)
-    point = vault.point(row.vault_point)
-    formats = {disk.key: disk.format for disk in descriptions.from_json(point.description.vm).disks}
-    return [PointDisk(vault, record, formats.get(record.key, "raw")) for record in point.disks]
+    return vault, vault.point(row.vault_point)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from restorium.catalog import hosts
+from restorium.catalog import hosts, points
 from restorium.catalog.visibility import WHOLE_HOST, may_see
 from restorium.flows import hosts as flows
 from restorium.flows import inventory
@@ -19,6 +19,7 @@ from restorium.native.operation import Call, Operation
 from restorium.native.paging import Page
 from restorium.native.roles import ADMINISTRATORS, MONITORS, RESTORERS
 from restorium.vocabulary.errors import NotFound
+from restorium.vocabulary.ids import parse_guid
 
 
 class NewHost(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,11 +68,17 @@ class Host(msgspec.Struct):
 
 
 class RestoreHost(msgspec.Struct):
-    """A host that the caller may restore to; how it is reached is told to nobody."""
+    """A host that the caller may restore to; how it is reached is told to nobody.
+
+    ``places``: a restore may name storage, networks and container there. ``instant``: a VM can run from its restore
+    point there at once.
+    """
 
     id: UUID
     name: str
     kind: str
+    places: bool
+    instant: bool
 
 
 class Disk(msgspec.Struct):
@@ -131,12 +138,29 @@ def _list_vms(call: Call) -> Items[Vm]:
 
 
 def _to_restore_to(call: Call) -> Items[RestoreHost]:
-    """Hosts that the caller may restore to, by name: those of which it may restore every VM."""
+    """Hosts that the caller may restore to, by name: those of which it may restore every VM.
+
+    With ``restore_point``, the host of that restore point's VM besides.
+    """
+    text = call.request.query_params.get("restore_point")
+    point_id = None if text is None else parse_guid(text)
     with call.engine.database.read() as connection:
+        point = None if point_id is None else points.vm_listing.one(connection, point_id, call.visible)
+        if point_id is not None and point is None:
+            raise NotFound(f"there is no restore point {point_id}")
+        own = None if point is None else point.host_id
         found = [
-            row for row in hosts.list_all(connection) if may_see(connection, call.visible, row.id, WHOLE_HOST)
+            row
+            for row in hosts.list_all(connection)
+            if row.id == own or may_see(connection, call.visible, row.id, WHOLE_HOST)
         ]
-    return Items([show(row, RestoreHost) for row in found])
+    known = kinds()
+    return Items(
+        [
+            RestoreHost(row.id, row.name, row.kind, known[row.kind].places, known[row.kind].instant)
+            for row in found
+        ]
+    )
 
 
 def _kinds(call: Call) -> Items[HostKind]:
@@ -145,7 +169,7 @@ def _kinds(call: Call) -> Items[HostKind]:
 
 
 OPERATIONS = (
-    Operation("GET", "/restore-hosts", _to_restore_to, RESTORERS),
+    Operation("GET", "/restore-hosts", _to_restore_to, RESTORERS, query=("restore_point",)),
     Operation("GET", "/host-kinds", _kinds, ADMINISTRATORS),
     Operation("GET", "/hosts", _list, MONITORS, query=BY_NAME.query),
     Operation("GET", "/hosts/{id}", _get, MONITORS),

@@ -1,4 +1,4 @@
-"""The disks of restore points as bytes: what there is of them, and the bytes themselves."""
+"""What is in restore points: the VM's hardware, what there is of its disks, and their bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from restorium.disks.interface import data_extents
-from restorium.flows.point_disks import PointDisk, disks_of
+from restorium.flows.point_disks import PointDisk, disks_of, hardware_of
+from restorium.hosts.interface import Firmware
 from restorium.native.exchange import Items, whole
 from restorium.native.operation import Call, Operation
 from restorium.native.roles import RESTORERS
@@ -29,6 +30,15 @@ class Disk(msgspec.Struct):
     format: str
 
 
+class Hardware(msgspec.Struct):
+    """What is known of it; null is unknown. ``networks``: those that its cards are on, by its host's names."""
+
+    memory_mib: int | None
+    cpus: int | None
+    firmware: Firmware | None
+    networks: list[str]
+
+
 class Extent(msgspec.Struct):
     """Bytes that hold data; what lies between extents is zeros."""
 
@@ -39,6 +49,12 @@ class Extent(msgspec.Struct):
 def _list(call: Call) -> Items[Disk]:
     disks = disks_of(call.engine, call.id, call.visible)
     return Items([Disk(number, disk.key, disk.size, disk.format) for number, disk in enumerate(disks)])
+
+
+def _hardware(call: Call) -> Hardware:
+    found = hardware_of(call.engine, call.id, call.visible)
+    networks = dict.fromkeys(nic.network for nic in found.nics if nic.network)
+    return Hardware(found.memory_mib, found.cpus, found.firmware, list(networks))
 
 
 def _extents(call: Call) -> Items[Extent]:
@@ -97,6 +113,7 @@ def _disk(call: Call) -> PointDisk:
 _DISK = "/restore-points/{id}/disks/{number}"
 
 OPERATIONS = (
+    Operation("GET", "/restore-points/{id}/hardware", _hardware, RESTORERS),
     Operation("GET", "/restore-points/{id}/disks", _list, RESTORERS),
     Operation("GET", f"{_DISK}/extents", _extents, RESTORERS, query=("offset", "limit")),
     Operation("GET", f"{_DISK}/data", _data, RESTORERS, download=True),

@@ -108,10 +108,14 @@ class DiskProgress(msgspec.Struct):
 
 
 class RestoreSession(RestoreSummary, kw_only=True):
-    """One restore with all that is known of it. ``target_host_id`` is null for a restore to the VM's own host."""
+    """One restore with all that is known of it. ``target_host_id`` is null for a restore to the VM's own host.
+
+    ``instant``: the VM runs from its restore point, and its disks are moved off it meanwhile.
+    """
 
     restore_point_id: UUID | None
     target_host_id: UUID | None
+    instant: bool
     restored_ref: str | None
     cancel_requested: bool
     disks: list[DiskProgress]
@@ -150,6 +154,7 @@ def whole(connection: Connection, row: Row, at: datetime, *, after: int = 0) -> 
         **msgspec.structs.asdict(summary(row, at)),
         restore_point_id=row.vm_restore_point_id,
         target_host_id=row.target_host_id,
+        instant=restore_sessions.spec_of(restore_sessions.get(connection, row.id)).instant,
         restored_ref=row.restored_ref,
         cancel_requested=row.cancel_requested,
         disks=[show(disk, DiskProgress) for disk in restore_sessions.disks(connection, row.id)],

@@ -28,7 +28,7 @@ from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.roles import Role
 from restorium.vocabulary.sessions import SessionState
 from restorium.web.pages import drills, jobs, points, sessions
-from restorium.web.visit import Form, Page, Visit
+from restorium.web.visit import Page, Visit
 
 _QUIET = ": nothing new\n\n"
 _END = "event: end\ndata: nothing changes any more\n\n"
@@ -85,8 +85,7 @@ def _drill_run(visit: Visit) -> StreamingResponse:
 def _plan(visit: Visit) -> StreamingResponse:
     """What a restore would come to, while it is found out."""
     try:
-        body = points.as_asked(visit, Form(visit.request.url.query.encode()))
-        lines = visit.api.post("/restores/plan", body)
+        lines = points.planned(visit)
     except RestoriumError as error:
         # A refusal that is no stream would be asked for again and again.
         refusal = _told(visit, error=shown(error)) + _END

@@ -22,6 +22,14 @@ _MOST_FIELDS = 10_000
 _LARGEST = 2**31 - 1
 
 
+class FieldRefused(InvalidInput):
+    """What is wrong with the field of that name, which it is told beside."""
+
+    def __init__(self, field: str, message: str, *, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+
+
 class Form:
     """What a form sent. A field that is not there is empty."""
 
@@ -138,8 +146,14 @@ class Visit:
         )
 
     def again(self, error: RestoriumError | None, template: str, **values: Any) -> Response:
-        """The page of a form: with what was wrong with it, if it was sent already."""
-        return self.show(template, status=200 if error is None else status_of(error), error=error, **values)
+        """The page of a form: with what was wrong with it, if it was sent already.
+
+        The template has it as ``error``, or as ``beside`` by the name of the field that it is told beside.
+        """
+        status = 200 if error is None else status_of(error)
+        beside = {error.field: error} if isinstance(error, FieldRefused) else {}
+        told = None if beside else error
+        return self.show(template, status=status, error=told, beside=beside, **values)
 
     def go(self, path: str, **query: str) -> Response:
         """To another page, which is read anew."""

@@ -2,49 +2,63 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from starlette.responses import Response
 
-from restorium.native.hosts import RestoreHost
-from restorium.native.restores import NewRestore
-from restorium.vocabulary.errors import InvalidInput, RestoriumError
-from restorium.vocabulary.ids import parse_guid
+from restorium.native.points import RestorePoint
+from restorium.vocabulary.errors import NotFound, RestoriumError
+from restorium.web.restore_form import BESIDE, as_asked, fields_of, networks_of, targets
 from restorium.web.visit import Form, Page, Visit
 
-_BESIDE, _OVER = "beside", "over"
+_ONE = "/restore-points/{id}"
 
 
 def _show(visit: Visit) -> Response:
-    point_id = visit.place("id")
-    point = visit.api.get("/restore-points/{id}", id=point_id)
-    disks, problem = [], None
-    if visit.api.may("GET", "/restore-points/{id}/disks"):
+    return _page(visit, _point(visit), _from_address(visit))
+
+
+def _page(visit: Visit, point: RestorePoint, form: Form, error: RestoriumError | None = None) -> Response:
+    """With a form that asks for nothing yet, or for what is to be changed."""
+    disks, hardware, problem = [], None, None
+    if visit.api.may("GET", f"{_ONE}/disks"):
         try:
-            disks = visit.api.get("/restore-points/{id}/disks", id=point_id).items
-        except RestoriumError as error:
-            problem = error
-    others = [host for host in _hosts(visit) if host.id != point.host_id]
-    return visit.show("point.html", point=point, disks=disks, problem=problem, others=others)
+            disks = visit.api.get(f"{_ONE}/disks", id=str(point.id)).items
+            hardware = visit.api.get(f"{_ONE}/hardware", id=str(point.id))
+        except RestoriumError as failure:
+            problem = failure
+    networks = dict.fromkeys(hardware.networks, "") if hardware else {}
+    hosts = targets(visit, point.id)
+    return visit.again(
+        error,
+        "point.html",
+        point=point,
+        disks=disks,
+        hardware=hardware,
+        problem=problem,
+        own=next((host for host in hosts if host.id == point.host_id), None),
+        others=[host for host in hosts if host.id != point.host_id],
+        form=form if "how" in form else Form.of({"how": BESIDE}),
+        networks=networks | networks_of(form),
+    )
 
 
 def _confirm(visit: Visit) -> Response:
     """What is about to be done. The key in its form makes a restore that is sent twice one."""
-    asked = as_asked(visit, Form(visit.request.url.query.encode()))
-    point = visit.api.get("/restore-points/{id}", id=visit.place("id"))
-    fields = {
-        "how": _BESIDE if asked.keep_original else _OVER,
-        "name": asked.new_name or "",
-        "host": str(asked.host_id or ""),
-        **({"quick": "yes"} if asked.quick_rollback else {}),
-        **({"power_on": "yes"} if asked.power_on else {}),
-    }
+    point, form = _point(visit), _from_address(visit)
+    try:
+        asked = as_asked(visit, form, point.host_id)
+    except RestoriumError as error:
+        return _page(visit, point, form, error)
+    fields = fields_of(asked)
+    names = {host.id: host.name for host in targets(visit, point.id)}
     return visit.show(
         "restore.html",
         point=point,
         asked=asked,
-        host=_host_name(visit, asked.host_id) or point.host_name,
+        host=names.get(asked.host_id or point.host_id, point.host_name),
         fields=fields,
         query=urlencode(fields),
         key=str(uuid4()),
@@ -52,36 +66,29 @@ def _confirm(visit: Visit) -> Response:
 
 
 def _start(visit: Visit) -> Response:
-    begun = visit.api.post("/restores", as_asked(visit, visit.form), key=visit.form["key"] or None)
+    point = _point(visit)
+    try:
+        asked = as_asked(visit, visit.form, point.host_id)
+        begun = visit.api.post("/restores", asked, key=visit.form["key"] or None)
+    except NotFound:
+        raise
+    except RestoriumError as error:
+        return _page(visit, point, visit.form, error)
     return visit.go(f"/sessions/{begun.id}")
 
 
-def as_asked(visit: Visit, form: Form) -> NewRestore:
-    """What the fields of a restore point's page ask for. Raises InvalidInput."""
-    how = form["how"] or _BESIDE
-    if how not in (_BESIDE, _OVER):
-        raise InvalidInput(f"{how!r} is no way to restore", hint="Choose one on the restore point's page.")
-    beside = how == _BESIDE
-    return NewRestore(
-        parse_guid(visit.place("id")),
-        keep_original=beside,
-        new_name=form["name"].strip() or None if beside else None,
-        host_id=parse_guid(form["host"]) if beside and form["host"] else None,
-        quick_rollback=not beside and "quick" in form,
-        power_on="power_on" in form,
-    )
+def planned(visit: Visit) -> Any:
+    """The lines of a dry run of what the address asks for. Raises InvalidInput, NotFound."""
+    return visit.api.post("/restores/plan", as_asked(visit, _from_address(visit), _point(visit).host_id))
 
 
-def _hosts(visit: Visit) -> list[RestoreHost]:
-    """Those that the visitor may restore to."""
-    found: list[RestoreHost] = (
-        visit.api.get("/restore-hosts").items if visit.api.may("GET", "/restore-hosts") else []
-    )
+def _point(visit: Visit) -> RestorePoint:
+    found: RestorePoint = visit.api.get(_ONE, id=visit.place("id"))
     return found
 
 
-def _host_name(visit: Visit, host_id: UUID | None) -> str | None:
-    return next((host.name for host in _hosts(visit) if host.id == host_id), None)
+def _from_address(visit: Visit) -> Form:
+    return Form(visit.request.url.query.encode())
 
 
 PAGES = (
