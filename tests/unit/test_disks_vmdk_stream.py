@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restorium.disks.interface import Extent, data_extents
@@ -79,6 +79,7 @@ def test_what_qemu_img_compresses_is_read(tmp_path: Path) -> None:
     )  # it leaves the end marker out
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 599), st.integers(1, 200)), max_size=5),
     st.integers(601, 900),

@@ -251,14 +251,24 @@ def test_a_stream_is_read_in_any_order_and_begun_anew_only_for_what_is_not_kept(
         assert buffer == DISK[at : at + length]
 
     with reader:
-        for near in range(0, SIZE - MIB, MIB // 4):
-            read(near + choose.randrange(MIB // 2), 100_000)
+        for near in range(0, SIZE, MIB // 2):  # as several threads do
+            for at in (3, 0, 2, 1):
+                read(near + at * MIB // 8, MIB // 8)
         assert len(begun) == 1
         read(0, SIZE)
         assert len(begun) == 2
         for _ in range(20):
             at = choose.randrange(SIZE)
             read(at, choose.randrange(SIZE - at))
+
+
+def test_of_a_stream_no_more_is_kept_than_is_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, begun = _reader(monkeypatch, kept=MIB // 4)
+    with reader:
+        assert read_all(reader) == DISK
+        assert len(begun) == 1
+        assert reader._received is not None
+        assert reader._received._kept_bytes == 0
 
 
 def test_a_stream_that_broke_off_is_an_error_and_never_zeros(monkeypatch: pytest.MonkeyPatch) -> None:

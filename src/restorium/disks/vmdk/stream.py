@@ -116,7 +116,9 @@ def _grains(pieces: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
 
 
 class VmdkStream:
-    """A stream that is being received. ``size`` of its disk in bytes. Raises DiskDamaged, Unsupported.
+    """A stream that is being received. size: of its disk; grain_size: of its grains, but the last; in bytes.
+
+    Raises DiskDamaged, Unsupported.
 
     label: names it in messages.
     """
@@ -131,9 +133,9 @@ class VmdkStream:
             raise DiskDamaged(f"{label} is no vmdk image")
         if not 1 <= version <= _VERSION or not flags & _MARKERS or not flags & _COMPRESSED:
             raise Unsupported(f"{label} is a vmdk image that is no stream")
-        self._grain = grain_sectors * SECTOR
-        if not 0 < self._grain <= _LARGEST_GRAIN:
-            raise DiskDamaged(f"{label} declares grains of {self._grain} bytes")
+        self.grain_size = grain_sectors * SECTOR
+        if not 0 < self.grain_size <= _LARGEST_GRAIN:
+            raise DiskDamaged(f"{label} declares grains of {self.grain_size} bytes")
         self.size = capacity * SECTOR
         self._skip(max(header[10] - 1, 0))
 
@@ -149,20 +151,20 @@ class VmdkStream:
                     return
                 self._skip(value)
                 continue
-            if length > 2 * self._grain + SECTOR:
+            if length > 2 * self.grain_size + SECTOR:
                 raise DiskDamaged(f"{self._label} has a grain of {length} bytes")
             offset = value * SECTOR
-            if offset < following or offset >= self.size or offset % self._grain:
+            if offset < following or offset >= self.size or offset % self.grain_size:
                 raise DiskDamaged(f"{self._label} has a grain at byte {offset}, after byte {following}")
-            following = offset + self._grain
+            following = offset + self.grain_size
             used = _GRAIN_MARKER.size + length
             packed = sector[_GRAIN_MARKER.size :] + self._take(max(divide(used, SECTOR) - 1, 0) * SECTOR)
             yield offset, self._unpacked(offset, packed[:length])
 
     def _unpacked(self, offset: int, packed: bytes) -> bytes:
-        wanted = min(self._grain, self.size - offset)
+        wanted = min(self.grain_size, self.size - offset)
         try:
-            content = zlib.decompressobj().decompress(packed, self._grain)
+            content = zlib.decompressobj().decompress(packed, self.grain_size)
         except zlib.error as error:
             raise DiskDamaged(f"{self._label} has a damaged grain at byte {offset}: {error}") from error
         if len(content) < wanted:

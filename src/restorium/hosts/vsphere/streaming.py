@@ -21,7 +21,7 @@ Stream = Callable[[], AbstractContextManager[tuple[Lease, Iterator[bytes]]]]
 
 
 class StreamReader(MappedDisk):
-    """A DiskReader. A read before what is kept has the stream come anew, from its beginning.
+    """A DiskReader. What was read is not kept: to read it again has the stream come anew, from its beginning.
 
     allocated: see MappedDisk.
     """
@@ -46,7 +46,7 @@ class StreamReader(MappedDisk):
             self._forget()
 
     def _read_piece(self, offset: int, buffer: memoryview) -> None:
-        if self._received is not None and offset < self._received.floor:
+        if self._received is not None and not self._received.has(offset, len(buffer)):
             self._forget()
         if self._received is None:
             self._received = self._begun()
@@ -69,16 +69,23 @@ class StreamReader(MappedDisk):
 
 
 class _Received:
-    """What has come of a stream. floor: nothing before it is kept."""
+    """What has come of a stream and was not read whole yet, in order. Nothing before ``_floor`` is kept."""
 
     def __init__(self, stream: VmdkStream, lease: Lease) -> None:
-        self.floor = 0
         self._lease = lease
         self._size = stream.size
+        self._grain_size = stream.grain_size
         self._grains = stream.grains()
-        self._kept: dict[int, bytes] = {}
-        self._kept_bytes = 0
-        self._reached = 0
+        self._kept: dict[int, bytes | None] = {}
+        self._unread: dict[int, int] = {}
+        self._kept_bytes = self._floor = self._reached = 0
+
+    def has(self, offset: int, length: int) -> bool:
+        """Whether all of that is still to come, or kept, or a hole."""
+        return offset >= self._floor and all(
+            grain is not None or start >= offset + length or start + self._grain_size <= offset
+            for start, grain in self._kept.items()
+        )
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         end = offset + len(buffer)
@@ -86,9 +93,16 @@ class _Received:
             self._receive()
         buffer[:] = bytes(len(buffer))
         for start, grain in self._kept.items():
+            if grain is None:
+                continue
             first, last = max(start, offset), min(start + len(grain), end)
             if first < last:
                 buffer[first - offset : last - offset] = grain[first - start : last - start]
+                self._unread[start] -= last - first
+                if self._unread[start] <= 0:
+                    self._kept[start] = None
+                    self._kept_bytes -= len(grain)
+        self._drop_read()
 
     def _receive(self) -> None:
         """One grain more, or the end."""
@@ -97,12 +111,20 @@ class _Received:
             self._reached = self._size
             return
         start, grain = got
-        self._kept[start] = grain
+        self._kept[start], self._unread[start] = grain, len(grain)
         self._kept_bytes += len(grain)
         self._reached = start + len(grain)
         self._lease.percent = 100 * self._reached // self._size
         while self._kept_bytes > _KEPT_BYTES:
-            oldest = next(iter(self._kept))
-            dropped = self._kept.pop(oldest)
-            self._kept_bytes -= len(dropped)
-            self.floor = oldest + len(dropped)
+            self._drop_oldest()
+
+    def _drop_read(self) -> None:
+        while self._kept and next(iter(self._kept.values())) is None:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        oldest = next(iter(self._kept))
+        grain = self._kept.pop(oldest)
+        del self._unread[oldest]
+        self._kept_bytes -= len(grain or b"")
+        self._floor = oldest + self._grain_size
