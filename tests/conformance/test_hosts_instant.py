@@ -116,6 +116,7 @@ def test_a_cancel_at_any_stage_leaves_nothing(
     estate.nothing_left()
 
 
+@pytest.mark.parametrize("estate", ["qemu"], indirect=True)
 def test_a_stop_of_the_server_lets_the_vm_wait_and_the_next_start_goes_on(
     estate: InstantEstate, held: threading.Event
 ) -> None:
@@ -204,6 +205,7 @@ def test_what_cannot_be_is_refused_when_it_is_asked_for(tmp_path: Path, site: Si
         restore_plan.plan(site.engine, spec, lambda *_: None, lambda: False)
 
 
+@pytest.mark.parametrize("estate", ["qemu"], indirect=True)
 def test_a_dry_run_tells_what_it_would_do_and_leaves_nothing(estate: InstantEstate) -> None:
     spec = RestoreSpec(estate.point, keep_original=True, new_name="now", instant=True)
     plan = restore_plan.plan(estate.site.engine, spec, lambda *_: None, lambda: False)

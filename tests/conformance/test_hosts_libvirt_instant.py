@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from restorium.flows import hosts, jobs, repositories
 from restorium.flows.point_disks import PointDisk
 from restorium.hosts.libvirt.instant import InstantLibvirtTarget
 from restorium.hosts.libvirt.virsh import Virsh
-from tests.support.flows import MIB, Site
+from restorium.vocabulary.sessions import SessionResult
+from tests.support.boots import SECTOR, boot_sector
+from tests.support.flows import KEY, MIB, Site
 from tests.support.instant import LibvirtEstate
+from tests.support.labs import open_lab
+from tests.support.labs.libvirt import LibvirtLab
 
 pytestmark = pytest.mark.slow
 
@@ -59,9 +65,8 @@ def test_a_read_waits_for_the_server_and_meets_no_error(
     assert len(pulled) == 2
 
 
-@pytest.mark.parametrize(("free", "reason"), [(0, "target-full"), (1 << 40, "host")])
-def test_a_disk_that_cannot_be_moved_ends_the_restore(
-    estate: LibvirtEstate, monkeypatch: pytest.MonkeyPatch, free: int, reason: str
+def test_storage_that_fills_up_ends_the_restore(
+    estate: LibvirtEstate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = Virsh.run
 
@@ -69,11 +74,41 @@ def test_a_disk_that_cannot_be_moved_ends_the_restore(
         """As libvirt does for a job that begins and fails at its first write."""
         if command != "blockpull":
             return ran(virsh, command, *arguments)
-        monkeypatch.setattr(InstantLibvirtTarget, "free_bytes", lambda target: free)
+        monkeypatch.setattr(InstantLibvirtTarget, "free_bytes", lambda target: 0)
         return ""
 
     monkeypatch.setattr(Virsh, "run", failing)
     session = estate.site.restore_ended(estate.start())
-    assert session.reason_code == reason
+    assert session.reason_code == "target-full"
     assert "'vda' of now cannot be moved" in session.reason
     estate.nothing_left()
+
+
+def test_a_vm_of_another_platform_runs_at_once(tmp_path: Path) -> None:
+    site = Site(tmp_path, f"sqlite:///{tmp_path}/catalog.db")
+    machines = tmp_path / "machines"
+    machines.mkdir()
+    folder, lab = open_lab("image-folder", machines), LibvirtLab(tmp_path)
+    try:
+        content = boot_sector() + random.Random(3).randbytes(MIB - SECTOR)
+        ref = folder.add_vm("web", {"system": content, "data": bytes(MIB)})
+        libvirt = hosts.add(site.engine, "libvirt", "lab", lab.address)
+        source = hosts.add(site.engine, "image-folder", "folder", folder.address)
+        repository = repositories.add(site.engine, "main", (tmp_path / "vault").as_uri(), KEY)
+        job = jobs.add(site.engine, "nightly", repository, [(source, ref)])
+        site.engine.start()
+        site.back_up(job)
+        [point] = site.points()
+        session_id = site.start_restore(
+            point.id, keep_original=True, new_name="now", instant=True, host_id=libvirt
+        )
+        session = site.restore_ended(session_id)
+        assert session.result is SessionResult.SUCCESS, session.reason
+        assert lab.runs("now")
+        lab.virsh("destroy", "now")
+        first, second = lab.contents("now").values()
+        assert (first[2 * SECTOR :], second) == (content[2 * SECTOR :], bytes(MIB))
+        assert not lab.leftovers()
+    finally:
+        site.close()
+        lab.close()
