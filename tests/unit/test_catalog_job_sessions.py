@@ -146,7 +146,7 @@ def test_runs_follow_the_same_state_machine_as_restores(database: Database, job:
         with pytest.raises(IllegalTransition):
             job_sessions.advance(connection, session_id, SessionState.STOPPED)
         job_sessions.request_cancel(connection, session_id)
-        assert job_sessions.cancel_requested(connection, session_id)
+        assert job_sessions.get(connection, session_id).cancel_requested
         assert [row.id for row in job_sessions.unfinished(connection)] == [session_id]
         job_sessions.advance(connection, session_id, SessionState.STOPPING)
         with pytest.raises(IllegalTransition, match="Stopping"):

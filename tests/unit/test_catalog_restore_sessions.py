@@ -156,10 +156,10 @@ def test_disks_are_planned_once_and_known_by_their_keys(database: Database, poin
 def test_a_cancel_is_a_wish_until_the_session_has_stopped(database: Database, point: Row) -> None:
     session_id = _create(database, point).id
     with database.write() as connection:
-        assert not restore_sessions.cancel_requested(connection, session_id)
+        assert not restore_sessions.get(connection, session_id).cancel_requested
         for _ in range(2):
             assert restore_sessions.request_cancel(connection, session_id).state is SessionState.STARTING
-        assert restore_sessions.cancel_requested(connection, session_id)
+        assert restore_sessions.get(connection, session_id).cancel_requested
         restore_sessions.advance(connection, session_id, SessionState.STOPPED, result=SessionResult.FAILED)
         with pytest.raises(IllegalTransition, match=str(session_id)):
             restore_sessions.request_cancel(connection, session_id)
@@ -215,7 +215,6 @@ def test_a_session_of_nobody_is_not_found(database: Database) -> None:
             lambda: restore_sessions.get(connection, NOWHERE),
             lambda: restore_sessions.advance(connection, NOWHERE, SessionState.WORKING),
             lambda: restore_sessions.request_cancel(connection, NOWHERE),
-            lambda: restore_sessions.cancel_requested(connection, NOWHERE),
             lambda: restore_sessions.plan(connection, NOWHERE, []),
             lambda: restore_sessions.record_disk(connection, NOWHERE, "a"),
         ):

@@ -24,7 +24,6 @@ __all__ = [
     "add_event",
     "advance",
     "assign",
-    "cancel_requested",
     "create",
     "events",
     "get",
@@ -38,7 +37,6 @@ _sessions = SessionTable(drill_runs, "drill run")
 get = _sessions.get
 assign = _sessions.assign
 request_cancel = _sessions.request_cancel
-cancel_requested = _sessions.cancel_requested
 unfinished = _sessions.unfinished
 
 

@@ -34,7 +34,6 @@ __all__ = [
     "add_event",
     "advance",
     "assign",
-    "cancel_requested",
     "create",
     "create_import",
     "create_quick",
@@ -58,7 +57,6 @@ _sessions = SessionTable(job_sessions, "job session")
 get = _sessions.get
 assign = _sessions.assign
 request_cancel = _sessions.request_cancel
-cancel_requested = _sessions.cancel_requested
 unfinished = _sessions.unfinished
 _ZIP, _IMPORT = "VeeamZip", "Import"
 """What stands for the job's name where there is no job."""

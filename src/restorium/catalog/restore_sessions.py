@@ -27,7 +27,6 @@ __all__ = [
     "add_event",
     "advance",
     "assign",
-    "cancel_requested",
     "create",
     "disks",
     "enter_phase",
@@ -46,7 +45,6 @@ _sessions = SessionTable(restore_sessions, "restore session")
 get = _sessions.get
 assign = _sessions.assign
 request_cancel = _sessions.request_cancel
-cancel_requested = _sessions.cancel_requested
 _NAMES = {
     RestoreKind.VM: "{vm}@{at:%Y-%m-%d %H:%M:%S}",
     RestoreKind.FILE_LEVEL: "FLR_[{vm}]@{at:%Y-%m-%d %H:%M:%S}",

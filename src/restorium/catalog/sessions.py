@@ -86,11 +86,6 @@ class SessionTable:
         self.get(connection, session_id)
         raise IllegalTransition(f"{self._kind} {session_id} is Stopped and cannot be cancelled")
 
-    def cancel_requested(self, connection: Connection, session_id: UUID) -> bool:
-        """Whether the session has been asked to stop. Raises NotFound."""
-        asked: bool = self.get(connection, session_id).cancel_requested
-        return asked
-
     def unfinished(self, connection: Connection) -> Sequence[Row]:
         """Sessions that are not Stopped, oldest first."""
         table = self._table

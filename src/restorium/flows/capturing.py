@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 from restorium.catalog import backups, job_sessions, points
 from restorium.catalog.listing import Row
 from restorium.flows import descriptions
-from restorium.flows.control import Control
+from restorium.flows.control import Control, is_cancelled
 from restorium.flows.engine import Engine
 from restorium.hosts.image_files import open_images
 from restorium.hosts.interface import Chain, OpenVm, Tracked
@@ -201,11 +202,9 @@ class Capturing:
                 with self._engine.database.write() as connection:
                     job_sessions.record_progress(connection, self._session_id, percent)
 
-        def is_cancelled() -> bool:
-            with self._engine.database.read() as connection:
-                return job_sessions.cancel_requested(connection, self._session_id)
-
-        return Control(self._engine, is_cancelled, report)
+        engine = self._engine
+        asked = partial(is_cancelled, engine.database, job_sessions, self._session_id, engine.worker_id)
+        return Control(engine, asked, report)
 
     def _note(self, stats: BackupStats) -> None:
         with self._engine.database.write() as connection:

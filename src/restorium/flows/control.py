@@ -5,8 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Generic, NoReturn, TypeVar, cast
+from typing import Generic, NoReturn, Protocol, TypeVar, cast
+from uuid import UUID
 
+from sqlalchemy.engine import Connection
+
+from restorium.catalog.database import Database
+from restorium.catalog.listing import Row
 from restorium.flows.durable import Interrupted
 from restorium.flows.engine import Engine
 from restorium.vocabulary.errors import Cancelled, DatabaseUnavailable
@@ -40,6 +45,25 @@ class _Task(Generic[T]):
             self._error = error
         finally:
             self.done.set()
+
+
+class Rows(Protocol):
+    """The catalog's module of one kind of sessions."""
+
+    def get(self, connection: Connection, session_id: UUID) -> Row: ...
+
+
+def is_cancelled(database: Database, rows: Rows, session_id: UUID, worker_id: str) -> bool:
+    """Whether a session is asked to end.
+
+    Raises NotFound, and Interrupted if another worker has taken the session over, having thought this one dead.
+    """
+    with database.read() as connection:
+        session = rows.get(connection, session_id)
+    if session.worker_id != worker_id:
+        raise Interrupted
+    asked: bool = session.cancel_requested
+    return asked
 
 
 class Control:

@@ -13,7 +13,7 @@ from restorium.catalog import evidence as evidence_rows
 from restorium.catalog.drill_plans import checks_of
 from restorium.catalog.listing import Row
 from restorium.flows import restore
-from restorium.flows.control import Control
+from restorium.flows.control import Control, is_cancelled
 from restorium.flows.drill_checks import check_all
 from restorium.flows.durable import Interrupted, StepFailed
 from restorium.flows.engine import Engine
@@ -173,7 +173,7 @@ class Drilling:
         while True:
             with self._engine.database.read() as connection:
                 session = restore_sessions.get(connection, session_id)
-                cancel = cancel or drill_runs.cancel_requested(connection, self._run_id)
+            cancel = self._is_cancelled() or cancel
             if session.state is SessionState.STOPPED:
                 return session
             if cancel and not asked:
@@ -200,8 +200,7 @@ class Drilling:
             drill_runs.add_event(connection, self._run_id, level, message)
 
     def _is_cancelled(self) -> bool:
-        with self._engine.database.read() as connection:
-            return drill_runs.cancel_requested(connection, self._run_id)
+        return is_cancelled(self._engine.database, drill_runs, self._run_id, self._engine.worker_id)
 
     def _control(self) -> Control:
         return Control(self._engine, self._is_cancelled)

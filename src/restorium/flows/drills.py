@@ -7,6 +7,9 @@ removed: by the run itself, also after a crash, and else by the next heartbeat t
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
@@ -16,7 +19,7 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import drill_plans, drill_runs, drill_vms, restore_sessions, schedules
 from restorium.catalog.listing import Row
 from restorium.flows.drilling import Drilling, remove_copy
-from restorium.flows.durable import StepFailed
+from restorium.flows.durable import Interrupted, StepFailed
 from restorium.flows.engine import Engine
 from restorium.flows.sessions import CANCELLED, Outcome, SessionFlows
 from restorium.vocabulary.errors import NotFound, RestoriumError
@@ -151,25 +154,38 @@ _sessions = SessionFlows(
 
 
 class _Sandboxes:
-    """Removes, with a heartbeat each minute, what runs that are over could not."""
+    """Removes, with a heartbeat each minute, what runs that are over could not.
+
+    In a thread of its own: a sandbox that takes its time would keep the heart from beating.
+    """
 
     def __init__(self) -> None:
         self._next = 0.0
+        self._running: threading.Thread | None = None
 
     def reconcile(self, engine: Engine) -> None:
-        if engine.clock.monotonic() < self._next:
+        at_work = self._running is not None and self._running.is_alive()
+        if at_work or engine.clock.monotonic() < self._next:
             return
         self._next = engine.clock.monotonic() + _TIDY_SECONDS
         with engine.database.read() as connection:
             left = drill_vms.left_over(connection)
-        for vm in left:
+        if left:
+            self._running = threading.Thread(target=_tidy, args=(engine, left), name="sandboxes", daemon=True)
+            self._running.start()
+
+
+def _tidy(engine: Engine, left: Sequence[Row]) -> None:
+    for vm in left:
+        with suppress(Interrupted), engine.running():
             try:
                 with engine.database.read() as connection:
                     session = restore_sessions.get(connection, vm.session_id)
                 if session.state is SessionState.STOPPED:
                     remove_copy(engine, vm, vm.sandbox_host_id)
-            except RestoriumError as error:
-                _log.warning("a drilled VM stays in the sandbox", vm=vm.copy_name, error=error.message)
+            except Exception as error:  # noqa: BLE001  nobody waits for this thread
+                told = error.message if isinstance(error, RestoriumError) else repr(error)
+                _log.warning("a drilled VM stays in the sandbox", vm=vm.copy_name, error=told)
 
 
 _sandboxes = _Sandboxes()

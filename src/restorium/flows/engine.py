@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 from uuid import UUID
@@ -81,6 +82,7 @@ class Engine:
         self._hosts: dict[UUID, tuple[Row, Host]] = {}
         self._former_hosts: list[Host] = []  # as they were before a change: flows may be reading from them
         self._lock = threading.Lock()
+        self._opening: dict[UUID, threading.Lock] = {}
         self._active = 0
         self._idle = threading.Condition()
         self._heart: threading.Thread | None = None
@@ -191,19 +193,21 @@ class Engine:
     def vault(self, repository_id: UUID) -> Vault:
         """The opened repository, shared by all flows of this process.
 
-        Raises NotFound and the vault's errors.
+        Whoever wants another does not wait for its storage. Raises NotFound and the vault's errors.
         """
         with self._lock:
-            if repository_id not in self._vaults:
-                with self.database.read() as connection:
-                    row = repository_rows.get(connection, repository_id)
-                self._vaults[repository_id] = Vault.open(
-                    row.url,
-                    Key.from_bytes(self.secrets.open(repository_id, row.secret)),
-                    quota_bytes=row.quota_bytes,
-                    cache=self.cache_folder,
-                )
-            return self._vaults[repository_id]
+            opened = self._vaults.get(repository_id)
+            if opened is not None:
+                return opened
+            turn = self._opening.setdefault(repository_id, threading.Lock())
+        with turn:
+            with self._lock:
+                opened = self._vaults.get(repository_id)
+            if opened is None:
+                opened = self._open_vault(repository_id)
+                with self._lock:
+                    self._vaults[repository_id] = opened
+            return opened
 
     def forget_vault(self, repository_id: UUID) -> None:
         """Close a repository that is not there any more."""
@@ -244,6 +248,16 @@ class Engine:
         if known is not None:
             known[1].close()
 
+    def _open_vault(self, repository_id: UUID) -> Vault:
+        with self.database.read() as connection:
+            row = repository_rows.get(connection, repository_id)
+        return Vault.open(
+            row.url,
+            Key.from_bytes(self.secrets.open(repository_id, row.secret)),
+            quota_bytes=row.quota_bytes,
+            cache=self.cache_folder,
+        )
+
     def _own_id(self) -> str:
         path = self.settings.data / "worker-id"
         if not path.exists():
@@ -263,14 +277,24 @@ class Engine:
             self._reconcile()
 
     def _reconcile(self) -> None:
+        """One beat. What fails of it is tried again with the next, and keeps nothing else of it from being done."""
+        whole = self._succeeds(self._take_over)
+        for kind in self._kinds:
+            whole = self._succeeds(partial(kind.reconcile, self)) and whole
+        if whole:
+            self._succeeds(self._forget_flows)
+
+    def _succeeds(self, part: Callable[[], None]) -> bool:
         try:
-            for flow_id in durable.take_over(self._live_workers()):
-                _log.warning("took over from a worker that is not there", flow=str(flow_id))
-            for kind in self._kinds:
-                kind.reconcile(self)
-            self._forget_flows()
+            part()
         except Exception as error:  # noqa: BLE001  the heart goes on whatever one beat meets
             _log.warning("a reconcile failed and is tried again", error=repr(error))
+            return False
+        return True
+
+    def _take_over(self) -> None:
+        for flow_id in durable.take_over(self._live_workers()):
+            _log.warning("took over from a worker that is not there", flow=str(flow_id))
 
     def _forget_flows(self) -> None:
         """Now and then, delete records of flows that ended long ago.

@@ -9,7 +9,7 @@ from restorium.catalog import restore_sessions
 from restorium.catalog.database import Database
 from restorium.catalog.listing import Row
 from restorium.catalog.restore_sessions import NewDisk
-from restorium.flows.durable import Interrupted
+from restorium.flows import control
 from restorium.vocabulary.sessions import RestorePhase, SessionResult
 
 
@@ -27,12 +27,8 @@ class RestoreRecord:
             return restore_sessions.get(connection, self._session_id)
 
     def is_cancelled(self) -> bool:
-        """Raises Interrupted if another worker has taken the session over, having thought this one dead."""
-        session = self.session()
-        if session.worker_id != self._worker_id:
-            raise Interrupted
-        asked: bool = session.cancel_requested
-        return asked
+        """Raises as ``control.is_cancelled``."""
+        return control.is_cancelled(self._database, restore_sessions, self._session_id, self._worker_id)
 
     def enter(self, phase: RestorePhase, *, restored_ref: str | None = None) -> None:
         with self._database.write() as connection:
