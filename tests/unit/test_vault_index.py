@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from restorium.vault import DiskRecord
+from restorium.vocabulary.errors import StorageUnavailable
 from tests.support.vaults import CHUNK, MemoryDisk, back_up, new_vault, open_vault, restored
 
 CONTENT = random.Random(3).randbytes(12 * CHUNK)
@@ -67,6 +68,22 @@ def test_an_index_damaged_while_in_use_is_made_anew(tmp_path: Path, disk: DiskRe
     assert restored(vault, disk) == CONTENT
     _, again = back_up(vault, MemoryDisk(CONTENT[CHUNK:]))
     assert restored(vault, again) == CONTENT[CHUNK:]
+
+
+def test_an_index_that_cannot_be_made_anew_is_made_when_it_can(tmp_path: Path, disk: DiskRecord) -> None:
+    vault = open_vault(tmp_path)
+    path = index_file(tmp_path)
+    path.write_bytes(path.read_bytes()[:4096] + b"\xa5" * (path.stat().st_size - 4096))
+    cache, away = tmp_path / "cache", tmp_path / "away"
+    cache.rename(away)
+    cache.touch()
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable, match="the index"):
+            restored(vault, disk)
+    cache.unlink()
+    away.rename(cache)
+    assert restored(vault, disk) == CONTENT
+    vault.close()
 
 
 @pytest.mark.parametrize(

@@ -81,11 +81,12 @@ class Index:
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
-        self._connection = self._open()
+        self._connection: sqlite3.Connection | None = self._open()
 
     def close(self) -> None:
         with self._lock:
-            self._connection.close()
+            if self._connection is not None:
+                self._connection.close()
 
     def locate(self, ids: Iterable[bytes], *, lasting: bool = False) -> dict[bytes, Location]:
         """Those of the chunks that the index knows. An unreadable index knows none.
@@ -167,18 +168,23 @@ class Index:
         return True
 
     def _run(self, work: Callable[[sqlite3.Connection], _T], if_damaged: _T) -> _T:
-        """Do ``work`` in one transaction. A damaged file is replaced by an empty one, as at the first use."""
+        """Do ``work`` in one transaction. A damaged file is replaced by an empty one, as at the first use.
+
+        Where that cannot be done now, the next call does it. Raises StorageUnavailable.
+        """
         with self._lock:
+            connection = self._connection = self._connection or self._open()
             try:
-                with self._connection:
-                    self._connection.execute("BEGIN")
-                    return work(self._connection)
+                with connection:
+                    connection.execute("BEGIN")
+                    return work(connection)
             except (sqlite3.DatabaseError, ValueError) as error:
                 self._check_damage(error)
                 warn("the local index is damaged and made anew", path=str(self.path), error=str(error))
-                self._connection.close()
+                connection.close()
+                self._connection = None
                 self._remove()
-                self._connection = self._connect()
+                self._connection = self._open()
                 return if_damaged
 
     def _open(self) -> sqlite3.Connection:
@@ -186,18 +192,24 @@ class Index:
             return self._connect()
         except sqlite3.DatabaseError as error:
             self._check_damage(error)
-            self._remove()
+        self._remove()
+        try:
             return self._connect()
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
 
     def _check_damage(self, error: Exception) -> None:
         """Raise unless the error says that the file's content is wrong."""
         if isinstance(error, sqlite3.ProgrammingError):
             raise error
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY_CODE in _UNUSABLE:
-            raise StorageUnavailable(
-                f"the index {self.path} cannot be used: {error}",
-                hint="Check the free space and the permissions of the data folder.",
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> StorageUnavailable:
+        return StorageUnavailable(
+            f"the index {self.path} cannot be used: {error}",
+            hint="Check the free space and the permissions of the data folder.",
+        )
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -221,8 +233,11 @@ class Index:
         return connection
 
     def _remove(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
 
 
 def _locate(connection: sqlite3.Connection, ids: Sequence[bytes], *, lasting: bool) -> dict[bytes, Location]:
