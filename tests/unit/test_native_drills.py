@@ -11,13 +11,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from restorium.catalog import accounts, drill_runs, drill_vms
+from restorium.catalog import accounts, drill_runs, drill_vms, hosts
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
 from restorium.flows.engine import Engine
 from restorium.native import app as native
 from restorium.settings import Settings
 from restorium.vocabulary.drills import CheckKind, CheckOutcome, CheckResult
+from restorium.vocabulary.hierarchy import Platform
 from restorium.vocabulary.roles import Role
 from restorium.vocabulary.sessions import SessionResult, SessionState
 from tests.support.clock import ManualClock
@@ -144,6 +145,20 @@ def test_sandbox_is_where_no_protected_vm_is(here: Here) -> None:
         twin = add_host(connection, "rack-1/../rack-1")
     answer = here.client().post("/drill-plans", here.body(sandbox_host_id=str(twin.id)))
     assert answer.status_code == 409, "another name of the same folder"
+
+
+def test_sandbox_is_no_server_that_is_written_otherwise(here: Here) -> None:
+    with here.engine.database.write() as connection:
+        hosts.add(connection, name="here", kind="vsphere", address="vc.example", platform=Platform.VMWARE)
+        twin = hosts.add(
+            connection,
+            name="twin",
+            kind="vsphere",
+            address="https://VC.example:443/",
+            platform=Platform.VMWARE,
+        )
+    answer = here.client().post("/drill-plans", here.body(sandbox_host_id=str(twin.id)))
+    assert (answer.status_code, "'here'" in answer.text) == (409, True)
 
 
 def test_run_is_shown_with_results_and_cut_by_scope(here: Here) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from restorium.catalog import drill_plans, hosts, protection
 from restorium.emulator import pattern
 from restorium.flows.engine import Engine
+from restorium.hosts.addresses import same_address
 from restorium.vocabulary.drills import DrillPlan
 from restorium.vocabulary.errors import Conflict
 
@@ -44,10 +45,17 @@ def _check(connection: Connection, plan: DrillPlan) -> None:
         pattern(plan.checks.boot.marker)
     protection.check(connection, plan.selection)
     sandbox = hosts.get(connection, plan.sandbox_host_id)
-    place = os.path.realpath(sandbox.address)
     for other in hosts.list_all(connection):
-        if other.id != sandbox.id and other.kind == sandbox.kind and os.path.realpath(other.address) == place:
+        if (
+            other.id != sandbox.id
+            and other.kind == sandbox.kind
+            and _one_place(other.address, sandbox.address)
+        ):
             raise Conflict(
-                f"host {sandbox.name!r} is where host {other.name!r} is: {place}",
-                hint="Give the sandbox a folder of its own.",
+                f"host {sandbox.name!r} is where host {other.name!r} is: {other.address}",
+                hint="Give the sandbox a folder or a host of its own.",
             )
+
+
+def _one_place(one: str, other: str) -> bool:
+    return same_address(one, other) or os.path.realpath(one) == os.path.realpath(other)
