@@ -5,20 +5,26 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from restorium.flows import hosts, jobs, repositories
+from restorium.flows import hosts, jobs, repositories, restore
 from restorium.flows.point_disks import PointDisk
+from restorium.hosts.interface import InstantHost
+from restorium.hosts.libvirt import instant
 from restorium.hosts.libvirt.instant import InstantLibvirtTarget
 from restorium.hosts.libvirt.virsh import Virsh
-from restorium.vocabulary.sessions import SessionResult
+from restorium.vocabulary.errors import InvalidInput
+from restorium.vocabulary.sessions import RestorePhase, SessionResult
 from tests.support.boots import SECTOR, boot_sector
 from tests.support.flows import KEY, MIB, Site
 from tests.support.instant import LibvirtEstate
 from tests.support.labs import open_lab
 from tests.support.labs.libvirt import LibvirtLab
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +71,33 @@ def test_a_read_waits_for_the_server_and_meets_no_error(
     assert len(pulled) == 2
 
 
+def test_a_vm_whose_qemu_answers_nothing_can_be_cancelled(
+    estate: LibvirtEstate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest that resets its disks waits for what is being read, and QEMU and libvirt with it."""
+    read, wanted, let = PointDisk.read_into, threading.Event(), threading.Event()
+
+    def reading(disk: PointDisk, offset: int, buffer: memoryview) -> None:
+        if offset >= MIB:
+            wanted.set()
+            let.wait(60)
+        read(disk, offset, buffer)
+
+    monkeypatch.setattr(PointDisk, "read_into", reading)
+    monkeypatch.setattr(instant, "_LOOK_SECONDS", 1.0)
+    session_id = estate.start()
+    assert wanted.wait(60)
+    resetting = threading.Thread(target=lambda: estate.lab.works("reset", "now"))
+    resetting.start()
+    wait_until(lambda: not estate.lab.works("domblkstat", "now", "vda", seconds=1))
+    assert estate.site.restore_session(session_id).phase is RestorePhase.MOVING
+    restore.cancel(estate.site.engine, session_id)
+    assert estate.site.restore_ended(session_id).reason_code == "cancelled"
+    let.set()
+    resetting.join()
+    estate.nothing_left()
+
+
 def test_storage_that_fills_up_ends_the_restore(
     estate: LibvirtEstate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +115,19 @@ def test_storage_that_fills_up_ends_the_restore(
     assert session.reason_code == "target-full"
     assert "'vda' of now cannot be moved" in session.reason
     estate.nothing_left()
+
+
+def test_a_folder_too_deep_for_a_socket_is_told_before_anything_is_made(estate: LibvirtEstate) -> None:
+    deep = estate.machines / ("deep" * 10)
+    deep.mkdir()
+    host = estate.site.engine.host(estate.host_id)
+    with host.open_vm(host.inventory()[0].ref) as opened:
+        described = replace(opened.description, settings={**opened.description.settings, "folder": str(deep)})
+    assert isinstance(host, InstantHost)
+    with pytest.raises(InvalidInput, match="too long for a socket") as refused:
+        host.instant_target(described, attempt=str(uuid4()), new_name="now").probe()
+    assert "shorter by" in refused.value.hint
+    assert not list(deep.iterdir())
 
 
 def test_a_vm_of_another_platform_runs_at_once(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ connection on which anything went wrong is used no more. Nothing is kept on disk
 
 from restorium.nbd.client import NbdReader, NbdWriter
 from restorium.nbd.protocol import dirty_bitmap
-from restorium.nbd.server import NbdServer
+from restorium.nbd.server import NbdServer, check_socket_path
 from restorium.nbd.shared import Away
 from restorium.nbd.sockets import Endpoint, TcpEndpoint, UnixEndpoint
 
@@ -20,5 +20,6 @@ __all__ = [
     "NbdWriter",
     "TcpEndpoint",
     "UnixEndpoint",
+    "check_socket_path",
     "dirty_bitmap",
 ]

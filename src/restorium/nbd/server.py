@@ -103,14 +103,21 @@ class NbdServer:
             self._serving.discard(serving)
 
 
-def _listen(path: Path, user: int | None) -> tuple[socket.socket, int]:
-    """A socket that listens and has its name only then, and the number of its file."""
+def check_socket_path(path: Path) -> Path:
+    """The name that a server's socket has until it listens. Raises InvalidInput if none can be named so."""
     making = path.with_name(f"{path.name}.new")
-    if len(os.fsencode(making)) > _PATH_BYTES:
+    too_many = len(os.fsencode(making)) - _PATH_BYTES
+    if too_many > 0:
         raise InvalidInput(
             f"{path} is too long for a socket",
-            hint="Use a folder with a shorter path; 100 bytes at the most.",
+            hint=f"Use a folder whose path is shorter by {too_many} bytes.",
         )
+    return making
+
+
+def _listen(path: Path, user: int | None) -> tuple[socket.socket, int]:
+    """A socket that listens and has its name only then, and the number of its file."""
+    making = check_socket_path(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         making.unlink(missing_ok=True)

@@ -189,12 +189,19 @@ class LibvirtLab:
         assert done.returncode == 0, f"{arguments} {done.stderr}"
         return done.stdout
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def works(self, *arguments: str, seconds: float = 60) -> bool:
+        """Whether virsh did it in that time."""
+        try:
+            return self._run(*arguments, seconds=seconds).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+    def _run(self, *arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["virsh", "-q", "-c", self.address, *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=seconds,
             check=False,
             env={**os.environ, "LC_ALL": "C"},
         )

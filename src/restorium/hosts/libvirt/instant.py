@@ -25,10 +25,11 @@ from restorium.hosts.libvirt.target import LibvirtTarget
 from restorium.hosts.libvirt.virsh import Silent, Virsh
 from restorium.hosts.libvirt.waiting import backing_store, forget_servers, is_backed, make_wait
 from restorium.hosts.overlays import NEARLY, make_overlay, overlaid
+from restorium.nbd import check_socket_path
 from restorium.vocabulary.errors import HostError, TargetFull
 
 _LOOK_SECONDS = 15.0
-"""How long a VM is waited for that may wait for a disk."""
+"""How long an answer of QEMU is waited for, which may wait for a disk itself."""
 _TRIES = 2
 _FULL_BYTES = 1 << 20
 
@@ -46,9 +47,13 @@ class InstantLibvirtTarget(LibvirtTarget):
             virsh, overlaid(description), attempt=attempt, original_ref=new_name, new_name=new_name
         )
 
+    def probe(self) -> None:
+        super().probe()
+        check_socket_path(self._socket)
+
     def door(self, usual: Path) -> Door:
         """Beside the images, for the account that runs QEMU need not come into the data folder."""
-        return Door(self._places.folders[0] / self._hidden("nbd"), usual_user(self._virsh))
+        return Door(self._socket, usual_user(self._virsh))
 
     def start(self, served: Mapping[str, ServedDisk]) -> None:
         with explained(f"starting {self._name!r}"):
@@ -91,6 +96,10 @@ class InstantLibvirtTarget(LibvirtTarget):
             self._power_off()
             self._virsh.run("undefine", str(self._uuid), *WITH_ALL)
         super().discard()
+
+    @property
+    def _socket(self) -> Path:
+        return self._places.folders[0] / self._hidden("nbd")
 
     def _defined(self, places: dict[str, Place], left_out: Collection[str]) -> str:
         domain = parse(super()._defined(places, left_out))
@@ -187,7 +196,7 @@ class InstantLibvirtTarget(LibvirtTarget):
         return mark
 
     def _live(self) -> etree._Element:
-        return parse(self._looking.run("dumpxml", str(self._uuid)))
+        return parse(self._virsh.run("dumpxml", str(self._uuid)))
 
     def _is_active(self) -> bool:
         return "id" in self._live().attrib
@@ -196,7 +205,7 @@ class InstantLibvirtTarget(LibvirtTarget):
         return self._state() == "shut off (shutdown)"
 
     def _state(self) -> str:
-        return self._looking.run("domstate", str(self._uuid), "--reason").strip()
+        return self._virsh.run("domstate", str(self._uuid), "--reason").strip()
 
     def _element(self, domain: etree._Element, image: Path) -> etree._Element:
         """The disk of that image. Raises HostError."""
