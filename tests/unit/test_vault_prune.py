@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from obstore.exceptions import GenericError
 
-from restorium.vault import PrunePolicy, Storage, Vault
+from restorium.vault import PrunePolicy, Storage, Vault, stats, survey
 from restorium.vocabulary.errors import Cancelled, StorageUnavailable
 from tests.support.stores import Objects, Store
 from tests.support.vaults import CHUNK, KEY, MemoryDisk, back_up, new_vault, open_vault, restored
@@ -46,6 +47,20 @@ def test_the_room_of_a_deleted_point_comes_back(tmp_path: Path) -> None:
     assert restored(vault, kept) == CONTENT[: 2 * CHUNK]
     third = vault.prune(NOTHING_WAITS)
     assert (third.removed_packs, third.doomed_packs, third.copied_bytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("look", [survey, stats], ids=["prune", "stats"])
+def test_no_room_for_a_look_at_the_whole_vault_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: ModuleType
+) -> None:
+    vault = new_vault(tmp_path)
+    _, kept = back_up(vault, MemoryDisk(random.Random(2).randbytes(24 * CHUNK)))
+    tables = vars(look)["_SCHEMA"]
+    monkeypatch.setattr(look, "_SCHEMA", f"PRAGMA page_size = 512; {tables} PRAGMA max_page_count = 1;")
+    with pytest.raises(StorageUnavailable, match=r"temporary database .* full") as refused:
+        vault.prune(NOTHING_WAITS) if look is survey else vault.stats()
+    assert "TMPDIR" in refused.value.hint
+    assert vault.missing_chunks(vault.point(vault.points()[0]), kept).chunks == 0
 
 
 def test_nothing_is_taken_from_what_is_needed_young_or_waiting(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class Prune:
         # In this order, on which the proof rests: marks, packs, intents, points.
         marks = [(mark.number, mark.modified, mark.packs) for mark in self._chunks.marks.all()]
         self._chunks.sync()
-        with Survey(self._chunks.index) as survey:
+        with Survey.open(self._chunks.index) as survey:
             for _, modified, packs in marks:
                 if now - modified >= self._policy.grace:
                     survey.add_ripe(packs)

@@ -6,15 +6,13 @@ counted lies in a temporary database: memory does not grow with the vault.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from restorium.vault import manifests
+from restorium.vault import manifests, temporary
 from restorium.vault.chunkstore import ChunkStore
 from restorium.vault.manifests import PointDescription
 from restorium.vault.tables import ZERO_ID, DiskRecord, DiskTable, split_ids
@@ -85,15 +83,13 @@ class Counting:
         self._chunks = chunks
         self._vault_id = vault_id
         self._chunk_size = chunk_size
-        self._connection = sqlite3.connect("", isolation_level=None, uri=True)
 
     def run(self, progress: Progress, cancelled: Callable[[], bool]) -> VaultStats:
         """Raises Cancelled, StorageUnavailable."""
         self._chunks.sync()
         index = self._chunks.index
-        with closing(self._connection):
-            self._connection.executescript(_SCHEMA)
-            self._connection.execute("ATTACH ? AS known", (f"{index.path.absolute().as_uri()}?mode=ro",))
+        with temporary.database(index, _SCHEMA) as connection:
+            self._connection = connection
             names = sorted(name for name, _ in manifests.listed(self._chunks.storage))
             points: list[tuple[str, PointDescription, int]] = []
             for number, name in enumerate(names):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
 from typing import Self
 
+from restorium.vault import temporary
 from restorium.vault.index import Index
 
 _PAGE = 500
@@ -53,21 +54,19 @@ class Held:
 
 
 class Survey:
-    """One look at a whole vault, begun when its index knows all marks. For one thread, in a with statement."""
+    """One look at a whole vault. For one thread at a time."""
 
-    def __init__(self, index: Index) -> None:
-        self._connection = sqlite3.connect("", isolation_level=None, uri=True, check_same_thread=False)
-        self._connection.executescript(_SCHEMA)
-        self._connection.execute("ATTACH ? AS known", (f"{index.path.absolute().as_uri()}?mode=ro",))
-        self._connection.execute("INSERT INTO doomed SELECT id FROM known.doomed")
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """connection: what ``open`` made."""
+        self._connection = connection
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self._connection.close()
+    @classmethod
+    @contextmanager
+    def open(cls, index: Index) -> Iterator[Self]:
+        """Begin, when the index knows all marks. Raises StorageUnavailable, also for what is done in the block."""
+        with temporary.database(index, _SCHEMA) as connection:
+            connection.execute("INSERT INTO doomed SELECT id FROM known.doomed")
+            yield cls(connection)
 
     def first_walk(self, table_id: bytes, *, locked: bool) -> bool:
         """Whether what lies below a part of a table is still to be added, for a point that is ``locked``."""
