@@ -12,10 +12,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from restorium.catalog import accounts, drill_runs, drill_vms, job_sessions
+from restorium.catalog import accounts, drill_runs, drill_vms, job_sessions, points
 from restorium.catalog.accounts import Scope
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
+from restorium.catalog.listing import Visibility
 from restorium.flows.engine import Engine
 from restorium.native.app import create
 from restorium.settings import Settings
@@ -109,6 +110,21 @@ def test_points_are_paged_in_order_and_filtered(here: Here) -> None:
         (f"vm=db&until={START + timedelta(minutes=2):%Y-%m-%dT%H:%M:%SZ}", 2),
     ):
         assert len(_all(client, "/restore-points", query)) == count, query
+
+
+def test_points_are_filtered_by_repository_and_by_what_a_verification_found(here: Here) -> None:
+    client = here.client()
+    with here.engine.database.write() as connection:
+        [row, *_] = points.vm_listing.page(connection, visible=Visibility.everything())
+        found = {row.vault_point: "a chunk is damaged"}
+        points.record_verification(connection, row.repository_id, found, read_data=True)
+    assert [item["id"] for item in _all(client, "/restore-points", "damaged=true")] == [str(row.id)]
+    assert len(_all(client, "/restore-points", "damaged=false")) == 13
+    own = f"repository={row.repository_id}"
+    assert len(_all(client, "/restore-points", own)) == 7
+    assert len(_all(client, "/restore-points", f"{own}&damaged=true")) == 1
+    assert client.get("/restore-points?repository=" + str(uuid4())).json()["items"] == []
+    assert client.get("/restore-points?damaged=maybe").status_code == 400
 
 
 def test_job_sessions_are_paged_in_order_and_filtered(here: Here) -> None:

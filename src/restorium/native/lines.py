@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -27,21 +27,25 @@ _log = structlog.get_logger(__name__)
 
 
 class Lines(StreamingResponse):
-    """Objects with ``phase``, ``done`` and ``total`` (null if unknown), the last with ``result`` or ``error``."""
+    """Objects with ``phase``, ``done`` and ``total`` (null if unknown), the last with ``result`` or ``error``.
+
+    lines: them; who does not send them reads these, and closes them to stop the work.
+    """
 
     media_types: ClassVar = (MEDIA_TYPE,)
     media_type = MEDIA_TYPE
 
     def __init__(self, work: Work) -> None:
         self._ended: Callable[[str | None], None] = lambda failure: None
-        super().__init__(_follow(work, lambda failure: self._ended(failure)))
+        self.lines = _follow(work, lambda failure: self._ended(failure))
+        super().__init__(self.lines)
 
     def at_end(self, ended: Callable[[str | None], None]) -> None:
         """Let ``ended`` be called with the code of what went wrong, None if nothing did, before the last line."""
         self._ended = ended
 
 
-def _follow(work: Work, tell: Callable[[str | None], None]) -> Iterator[bytes]:
+def _follow(work: Work, tell: Callable[[str | None], None]) -> Generator[bytes]:
     """``work`` in a thread of its own. It is told to stop when the lines are not read to their end."""
     left = threading.Event()
     ended: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()

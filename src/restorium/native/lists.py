@@ -47,6 +47,17 @@ def guid(column: str) -> Reader:
     return lambda _name, text: Compare(column, "==", parse_guid(text))
 
 
+def present(column: str) -> Reader:
+    """``true`` for rows that have a value there, ``false`` for those that have none."""
+
+    def read(name: str, text: str) -> Compare:
+        if text not in ("true", "false"):
+            raise InvalidInput(f"{name}={text} is neither true nor false")
+        return Compare(column, "!=" if text == "true" else "==", None)
+
+    return read
+
+
 def period(column: str) -> Mapping[str, Reader]:
     """``since`` a moment, and ``until`` one, which is left out."""
     return {

@@ -10,7 +10,7 @@ import msgspec
 from restorium.catalog import points
 from restorium.native.exchange import show
 from restorium.native.exports import Export
-from restorium.native.lists import Choice, guid, members, page_or_file, period, text
+from restorium.native.lists import Choice, guid, members, page_or_file, period, present, text
 from restorium.native.operation import Call, Operation
 from restorium.native.paging import Page
 from restorium.native.roles import POINT_READERS
@@ -46,14 +46,17 @@ _CHOICE = Choice(
         "host_id": guid("host_id"),
         "vm_ref": text("vm_ref"),
         "job": guid("job_id"),
+        "repository": guid("repository_id"),
+        "damaged": present("verify_problem"),
         **period("created_at"),
     },
 )
 
 
 def _list(call: Call) -> Page[RestorePoint] | Export:
-    """Newest first; ``vm`` is a VM's name, ``host_id`` and ``vm_ref`` are as restore points have them, ``job`` is the
-    id of a job; ``since`` and ``until`` are about when they were made.
+    """Newest first; ``vm`` is a VM's name, ``host_id`` and ``vm_ref`` are as restore points have them, ``job`` and
+    ``repository`` are ids; with ``damaged=true`` those of which the last verification found something wrong, with
+    ``false`` the others; ``since`` and ``until`` are about when they were made.
 
     ``sort`` is created_at or vm_name, descending with a ``-`` in front. With ``format`` csv or ndjson, or such an
     Accept header, all that pass are sent, not one page.

@@ -8,5 +8,6 @@ where a POST comes from.
 Without its script every page works by forms and links; the script swaps in what ``live`` sends.
 
 Invariants: templates escape whatever they are given; nothing is inline and nothing comes from another host, which the
-content security policy holds the browser to. Nothing is kept between requests, so a crash leaves nothing half done.
+content security policy holds the browser to. Nothing is kept between requests but what goes on in repositories
+(``works``), which may stop anywhere, so a crash leaves nothing half done.
 """

@@ -39,10 +39,12 @@ from restorium.web.pages import (
     overview,
     points,
     repositories,
+    repository_forms,
     sessions,
     vms,
 )
 from restorium.web.visit import Form, Page, Visit
+from restorium.web.works import Works
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +60,7 @@ PAGES = (
     *drills.PAGES,
     *hosts.PAGES,
     *repositories.PAGES,
+    *repository_forms.PAGES,
     *accounts.PAGES,
     *live.PAGES,
 )
@@ -81,6 +84,7 @@ class _Site:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._guard = Guard(engine)
+        self._works = Works()
         self._logging_on = LoggingOn(engine)
 
     def application(self) -> Starlette:
@@ -122,7 +126,7 @@ class _Site:
 
     def _visited(self, page: Page, request: Request, base: str, form: Form) -> Response:
         logon = self._guard.logon(request, base)
-        return page.function(Visit(self._engine, request, base, logon, form))
+        return page.function(Visit(self._engine, request, base, logon, form, self._works))
 
     async def _log_off(self, request: Request, base: str) -> Response:
         def logon() -> Logon:
@@ -144,7 +148,9 @@ class _Site:
         def render() -> Response:
             try:
                 base = self._guard.base(request)
-                visit = Visit(self._engine, request, base, self._guard.logon(request, base), Form())
+                visit = Visit(
+                    self._engine, request, base, self._guard.logon(request, base), Form(), self._works
+                )
             except (NotAuthenticated, InvalidInput):
                 text = rendering.render("outside_error.html", error=error)
                 return Response(text, status or status_of(error), media_type="text/html")

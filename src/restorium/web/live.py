@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from anyio import to_thread
+from anyio import sleep, to_thread
 from starlette.responses import StreamingResponse
 
 from restorium.catalog import logons
@@ -27,11 +27,12 @@ from restorium.vocabulary.errors import NotFound, RestoriumError
 from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.roles import Role
 from restorium.vocabulary.sessions import SessionState
-from restorium.web.pages import drills, jobs, points, sessions
+from restorium.web.pages import drills, jobs, points, repository_forms, sessions
 from restorium.web.visit import Page, Visit
 
 _QUIET = ": nothing new\n\n"
 _END = "event: end\ndata: nothing changes any more\n\n"
+_LOOK_SECONDS = 0.5
 _HEADERS = {"X-Accel-Buffering": "no"}
 
 Parts = Callable[[Row], str]
@@ -80,6 +81,35 @@ def _drill_run(visit: Visit) -> StreamingResponse:
         return visit.render("drill_run_parts.html", **drills.parts(visit, found))
 
     return _streamed(visit, parts, of=feed.DRILLS, only=run_id)
+
+
+def _repository(visit: Visit) -> StreamingResponse:
+    """What goes on in one repository."""
+    visit.need("POST", "/repositories/{id}/verify")
+    repository_forms.find(visit)
+    return StreamingResponse(_worked(visit), 200, _HEADERS, "text/event-stream")
+
+
+async def _worked(visit: Visit) -> AsyncIterator[str]:
+    def parts() -> str:
+        return visit.render(
+            "repository_work.html", **repository_forms.parts(visit, repository_forms.find(visit))
+        )
+
+    told = ""
+    while not visit.engine.stopping.is_set():
+        work = visit.works.last(parse_guid(visit.place("id")))
+        running = work is not None and work.running
+        if await to_thread.run_sync(_sees, visit) is None:
+            yield _event("left", "nobody is logged on any more", None)
+            return
+        if (text := await to_thread.run_sync(parts)) != told:
+            yield _event("parts", text, None)
+            told = text
+        if not running:
+            yield _END
+            return
+        await sleep(_LOOK_SECONDS)
 
 
 def _plan(visit: Visit) -> StreamingResponse:
@@ -167,5 +197,6 @@ PAGES = (
     Page("GET", "/live/sessions/{id}", _one),
     Page("GET", "/live/job-sessions/{id}", _job_run),
     Page("GET", "/live/drills/runs/{id}", _drill_run),
+    Page("GET", "/live/repositories/{id}", _repository),
     Page("GET", "/live/points/{id}/plan", _plan),
 )

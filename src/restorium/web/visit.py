@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -17,6 +18,7 @@ from restorium.native.tokens import Logon
 from restorium.vocabulary.errors import AccessDenied, InvalidInput, RestoriumError
 from restorium.web import rendering
 from restorium.web.api import Api
+from restorium.web.works import Works
 
 _MOST_FIELDS = 10_000
 _LARGEST = 2**31 - 1
@@ -88,13 +90,17 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """``base`` is the address that the browser calls the server by, ``form`` what was posted."""
+    """``base`` is the address that the browser calls the server by, ``form`` what was posted.
+
+    works: what goes on in repositories.
+    """
 
     engine: Engine
     request: Request
     base: str
     logon: Logon
     form: Form
+    works: Works
 
     @property
     def api(self) -> Api:
@@ -158,6 +164,26 @@ class Visit:
     def go(self, path: str, **query: str) -> Response:
         """To another page, which is read anew."""
         return RedirectResponse(f"{path}?{urlencode(query)}" if query else path, 303)
+
+
+def retold(
+    page: Callable[[Visit, RestoriumError], Response], *raised: type[RestoriumError]
+) -> Callable[[Callable[[Visit], Response]], Callable[[Visit], Response]]:
+    """Of a function that takes a form: what it refuses is told on the form's page, but for errors of ``raised``."""
+
+    def around(function: Callable[[Visit], Response]) -> Callable[[Visit], Response]:
+        @wraps(function)
+        def take(visit: Visit) -> Response:
+            try:
+                return function(visit)
+            except raised:
+                raise
+            except RestoriumError as error:
+                return page(visit, error)
+
+        return take
+
+    return around
 
 
 @dataclass(frozen=True, slots=True)

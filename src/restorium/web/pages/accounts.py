@@ -10,7 +10,7 @@ from restorium.native.accounts import Account, NewAccount, NewPassword, RestoreS
 from restorium.vocabulary.errors import InvalidInput, NotFound, RestoriumError
 from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.roles import Role
-from restorium.web.visit import Page, Visit
+from restorium.web.visit import Page, Visit, retold
 
 _DONE = {
     "added": "The account was added.",
@@ -31,13 +31,11 @@ def _list(visit: Visit, error: RestoriumError | None = None) -> Response:
     return visit.again(error, "accounts.html", **values)
 
 
+@retold(_list)
 def _add(visit: Visit) -> Response:
     form = visit.form
-    try:
-        asked = NewAccount(form["name"], form["password"], _roles(visit), restore_all="restore_all" in form)
-        added = visit.api.post("/accounts", asked)
-    except RestoriumError as error:
-        return _list(visit, error)
+    asked = NewAccount(form["name"], form["password"], _roles(visit), restore_all="restore_all" in form)
+    added = visit.api.post("/accounts", asked)
     return visit.go(f"/accounts/{added.id}", done="added")
 
 
@@ -55,27 +53,23 @@ def _show(visit: Visit, error: RestoriumError | None = None) -> Response:
     return visit.again(error, "account.html", **values)
 
 
+@retold(_show, NotFound)
 def _change(visit: Visit) -> Response:
     """One of its forms; ``what`` says which."""
     account_id, what = visit.place("id"), visit.form["what"]
-    try:
-        if what == "roles":
-            visit.api.put("/accounts/{id}/roles", Roles(_roles(visit)), id=account_id)
-        elif what == "scope":
-            scopes = [_scope(each) for each in visit.form.all("scope")]
-            asked = RestoreScope("restore_all" in visit.form, scopes)
-            visit.api.put("/accounts/{id}/scope", asked, id=account_id)
-        elif what == "password":
-            visit.api.put("/accounts/{id}/password", NewPassword(visit.form["password"]), id=account_id)
-        elif what == "removed":
-            visit.api.delete("/accounts/{id}", id=account_id)
-            return visit.go("/accounts", done="removed")
-        else:
-            raise InvalidInput(f"{what!r} is nothing to change of an account")
-    except NotFound:
-        raise
-    except RestoriumError as error:
-        return _show(visit, error)
+    if what == "roles":
+        visit.api.put("/accounts/{id}/roles", Roles(_roles(visit)), id=account_id)
+    elif what == "scope":
+        scopes = [_scope(each) for each in visit.form.all("scope")]
+        asked = RestoreScope("restore_all" in visit.form, scopes)
+        visit.api.put("/accounts/{id}/scope", asked, id=account_id)
+    elif what == "password":
+        visit.api.put("/accounts/{id}/password", NewPassword(visit.form["password"]), id=account_id)
+    elif what == "removed":
+        visit.api.delete("/accounts/{id}", id=account_id)
+        return visit.go("/accounts", done="removed")
+    else:
+        raise InvalidInput(f"{what!r} is nothing to change of an account")
     return visit.go(f"/accounts/{account_id}", done=what)
 
 

@@ -10,7 +10,7 @@ from restorium.vocabulary.ids import parse_guid
 from restorium.vocabulary.timing import parse_duration, write_duration
 from restorium.web.inventory import key, vm_of
 from restorium.web.scheduling import CHOICES, schedule_fields, schedule_of
-from restorium.web.visit import Form, Page, Visit
+from restorium.web.visit import Form, Page, Visit, retold
 
 _ONE = "/drill-plans/{id}"
 _USUAL = {
@@ -29,11 +29,9 @@ def _new(visit: Visit, error: RestoriumError | None = None) -> Response:
     return _page(visit, error, form, None)
 
 
+@retold(_new)
 def _add(visit: Visit) -> Response:
-    try:
-        added = visit.api.post("/drill-plans", _plan(visit.form))
-    except RestoriumError as error:
-        return _new(visit, error)
+    added = visit.api.post("/drill-plans", _plan(visit.form))
     return visit.go("/drills", done="added", plan=str(added.id))
 
 
@@ -42,16 +40,14 @@ def _edit(visit: Visit, error: RestoriumError | None = None) -> Response:
     return _page(visit, error, _fields(plan) if error is None else visit.form, plan)
 
 
+@retold(_edit)
 def _change(visit: Visit) -> Response:
     plan_id = visit.place("id")
     visit.api.get(_ONE, id=plan_id)
-    try:
-        if visit.form["what"] == "removed":
-            visit.api.delete(_ONE, id=plan_id)
-            return visit.go("/drills", done="removed")
-        visit.api.put(_ONE, _plan(visit.form), id=plan_id)
-    except RestoriumError as error:
-        return _edit(visit, error)
+    if visit.form["what"] == "removed":
+        visit.api.delete(_ONE, id=plan_id)
+        return visit.go("/drills", done="removed")
+    visit.api.put(_ONE, _plan(visit.form), id=plan_id)
     return visit.go("/drills", done="changed")
 
 

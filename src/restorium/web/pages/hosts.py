@@ -7,7 +7,7 @@ from starlette.responses import Response
 from restorium.native.hosts import Host, HostChanges, HostKind, NewHost
 from restorium.vocabulary.errors import InvalidInput, NotFound, RestoriumError
 from restorium.web.inventory import asked
-from restorium.web.visit import Form, Page, Visit
+from restorium.web.visit import Form, Page, Visit, retold
 
 _ONE = "/hosts/{id}"
 _DONE = {
@@ -37,20 +37,18 @@ def _new(visit: Visit, error: RestoriumError | None = None) -> Response:
     return visit.again(error, "host_new.html", kind=kind, form=visit.form)
 
 
+@retold(_new)
 def _add(visit: Visit) -> Response:
     form = visit.form
-    try:
-        asked_for = NewHost(
-            form["name"],
-            form["kind"],
-            form["address"].strip(),
-            form.text("username"),
-            form["password"] or None,
-            form.text("thumbprint"),
-        )
-        added = visit.api.post("/hosts", asked_for)
-    except RestoriumError as error:
-        return _new(visit, error)
+    asked_for = NewHost(
+        form["name"],
+        form["kind"],
+        form["address"].strip(),
+        form.text("username"),
+        form["password"] or None,
+        form.text("thumbprint"),
+    )
+    added = visit.api.post("/hosts", asked_for)
     return visit.go(f"/hosts/{added.id}", done="added")
 
 
@@ -77,27 +75,23 @@ def _show(visit: Visit, error: RestoriumError | None = None) -> Response:
     )
 
 
+@retold(_show, NotFound)
 def _change(visit: Visit) -> Response:
     """One of its forms; ``what`` says which."""
     host_id, form = visit.place("id"), visit.form
-    try:
-        if form["what"] == "removed":
-            visit.api.delete(_ONE, id=host_id)
-            return visit.go("/hosts", done="removed")
-        if form["what"] != "changed":
-            raise InvalidInput(f"{form['what']!r} is nothing to change of a host")
-        changes = HostChanges(
-            form["name"],
-            form["address"].strip(),
-            form["username"].strip() if "username" in form else None,
-            form["password"] or None,
-            form["thumbprint"].strip() if "thumbprint" in form else None,
-        )
-        visit.api.patch(_ONE, changes, id=host_id)
-    except NotFound:
-        raise
-    except RestoriumError as error:
-        return _show(visit, error)
+    if form["what"] == "removed":
+        visit.api.delete(_ONE, id=host_id)
+        return visit.go("/hosts", done="removed")
+    if form["what"] != "changed":
+        raise InvalidInput(f"{form['what']!r} is nothing to change of a host")
+    changes = HostChanges(
+        form["name"],
+        form["address"].strip(),
+        form["username"].strip() if "username" in form else None,
+        form["password"] or None,
+        form["thumbprint"].strip() if "thumbprint" in form else None,
+    )
+    visit.api.patch(_ONE, changes, id=host_id)
     return visit.go(f"/hosts/{host_id}", done="changed")
 
 

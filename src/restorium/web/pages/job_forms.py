@@ -17,7 +17,7 @@ from restorium.web.scheduling import (
     schedule_fields,
     schedule_of,
 )
-from restorium.web.visit import Form, Page, Visit
+from restorium.web.visit import Form, Page, Visit, retold
 
 _ONE = "/jobs/{id}"
 _DONE = {
@@ -36,23 +36,21 @@ def _new(visit: Visit, error: RestoriumError | None = None) -> Response:
     return visit.again(error, "job_new.html", **_to_choose_from(visit), form=form, other_jobs=_jobs(visit))
 
 
+@retold(_new)
 def _add(visit: Visit) -> Response:
     form = visit.form
-    try:
-        if not form["repository"]:
-            raise InvalidInput("no repository is chosen", hint="Choose where the job backs up to.")
-        vms = [vm_of(each) for each in form.all("vm")]
-        asked = NewJob(
-            form["name"],
-            parse_guid(form["repository"]),
-            vms,
-            form["description"].strip(),
-            schedule_of(form),
-            retention_of(form),
-        )
-        added = visit.api.post("/jobs", asked)
-    except RestoriumError as error:
-        return _new(visit, error)
+    if not form["repository"]:
+        raise InvalidInput("no repository is chosen", hint="Choose where the job backs up to.")
+    vms = [vm_of(each) for each in form.all("vm")]
+    asked = NewJob(
+        form["name"],
+        parse_guid(form["repository"]),
+        vms,
+        form["description"].strip(),
+        schedule_of(form),
+        retention_of(form),
+    )
+    added = visit.api.post("/jobs", asked)
     return visit.go(f"/jobs/{added.id}", done="added")
 
 
@@ -83,28 +81,24 @@ def _edit(visit: Visit, error: RestoriumError | None = None) -> Response:
     )
 
 
+@retold(_edit, NotFound)
 def _change(visit: Visit) -> Response:
     """One of its forms; ``what`` says which."""
     job_id, form = visit.place("id"), visit.form
     what = form["what"]
-    try:
-        if what == "described":
-            visit.api.patch(_ONE, JobChanges(form["name"], form["description"].strip()), id=job_id)
-        elif what == "vms":
-            visit.api.put(f"{_ONE}/vms", JobVms([vm_of(each) for each in form.all("vm")]), id=job_id)
-        elif what == "schedule":
-            _set(visit, f"{_ONE}/schedule", schedule_of(form))
-        elif what == "retention":
-            _set(visit, f"{_ONE}/retention", retention_of(form))
-        elif what == "removed":
-            visit.api.delete(_ONE, id=job_id)
-            return visit.go("/jobs", done="removed")
-        else:
-            raise InvalidInput(f"{what!r} is nothing to change of a job")
-    except NotFound:
-        raise
-    except RestoriumError as error:
-        return _edit(visit, error)
+    if what == "described":
+        visit.api.patch(_ONE, JobChanges(form["name"], form["description"].strip()), id=job_id)
+    elif what == "vms":
+        visit.api.put(f"{_ONE}/vms", JobVms([vm_of(each) for each in form.all("vm")]), id=job_id)
+    elif what == "schedule":
+        _set(visit, f"{_ONE}/schedule", schedule_of(form))
+    elif what == "retention":
+        _set(visit, f"{_ONE}/retention", retention_of(form))
+    elif what == "removed":
+        visit.api.delete(_ONE, id=job_id)
+        return visit.go("/jobs", done="removed")
+    else:
+        raise InvalidInput(f"{what!r} is nothing to change of a job")
     return visit.go(f"/jobs/{job_id}/edit", done=what)
 
 

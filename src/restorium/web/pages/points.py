@@ -11,7 +11,7 @@ from starlette.responses import Response
 from restorium.native.points import RestorePoint
 from restorium.vocabulary.errors import NotFound, RestoriumError
 from restorium.web.restore_form import BESIDE, as_asked, fields_of, networks_of, targets
-from restorium.web.visit import Form, Page, Visit
+from restorium.web.visit import Form, Page, Visit, retold
 
 _ONE = "/restore-points/{id}"
 
@@ -45,13 +45,16 @@ def _page(visit: Visit, point: RestorePoint, form: Form, error: RestoriumError |
     )
 
 
+def _refused(visit: Visit, error: RestoriumError) -> Response:
+    form = visit.form if visit.request.method == "POST" else _from_address(visit)
+    return _page(visit, _point(visit), form, error)
+
+
+@retold(_refused, NotFound)
 def _confirm(visit: Visit) -> Response:
     """What is about to be done. The key in its form makes a restore that is sent twice one."""
-    point, form = _point(visit), _from_address(visit)
-    try:
-        asked = as_asked(visit, form, point.host_id)
-    except RestoriumError as error:
-        return _page(visit, point, form, error)
+    point = _point(visit)
+    asked = as_asked(visit, _from_address(visit), point.host_id)
     fields = fields_of(asked)
     names = {host.id: host.name for host in targets(visit, point.id)}
     return visit.show(
@@ -65,15 +68,10 @@ def _confirm(visit: Visit) -> Response:
     )
 
 
+@retold(_refused, NotFound)
 def _start(visit: Visit) -> Response:
-    point = _point(visit)
-    try:
-        asked = as_asked(visit, visit.form, point.host_id)
-        begun = visit.api.post("/restores", asked, key=visit.form["key"] or None)
-    except NotFound:
-        raise
-    except RestoriumError as error:
-        return _page(visit, point, visit.form, error)
+    asked = as_asked(visit, visit.form, _point(visit).host_id)
+    begun = visit.api.post("/restores", asked, key=visit.form["key"] or None)
     return visit.go(f"/sessions/{begun.id}")
 
 
