@@ -22,6 +22,7 @@ from restorium.cli.certificate import ensure_certificate
 from restorium.cli.data_folder import DataFolder, RunningServer, write_private
 from restorium.cli.listener import Address, bind
 from restorium.cli.logs import configure_logs
+from restorium.cli.memory import share_arenas
 from restorium.cli.stopping import stopped_by_signals
 from restorium.em import app as em
 from restorium.flows import audit, evidence
@@ -49,6 +50,7 @@ def serve(settings: Settings, *, show: Callable[[str], None], ready: Callable[[s
     ready: called with the URL once requests are answered.
     Raises AlreadyRunning, InvalidInput and the errors of the database.
     """
+    share_arenas()
     configure_logs(settings.log_level)
     clock = SystemClock()
     folder = DataFolder(settings.data)

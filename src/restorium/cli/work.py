@@ -11,6 +11,7 @@ import structlog
 from restorium.catalog.database import Database
 from restorium.cli.data_folder import DataFolder
 from restorium.cli.logs import configure_logs
+from restorium.cli.memory import share_arenas
 from restorium.cli.stopping import stopped_by_signals
 from restorium.flows.engine import Engine
 from restorium.settings import Settings
@@ -26,6 +27,7 @@ def work(settings: Settings, *, ready: Callable[[str], None]) -> None:
     ready: called with the worker's id once it takes work. Raises InvalidInput where no server can share the work,
     AlreadyRunning, and the errors of the database.
     """
+    share_arenas()
     configure_logs(settings.log_level)
     if settings.database_url is None or settings.database_url.startswith("sqlite"):
         raise InvalidInput(
