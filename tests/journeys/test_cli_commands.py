@@ -105,6 +105,19 @@ def test_vms_of_qemu_are_added_as_a_folder(command: Command, folder: Path) -> No
     assert command("host", "remove", "machines").code == 0
 
 
+def test_a_restore_point_is_removed_by_its_id(command: Command, backed_up: str) -> None:
+    assert command("job", "start", "nightly", "--follow").code == 0
+    [newest, *_] = [point["id"] for point in command("points", "--json").json]
+    removed = command("remove-point", newest)
+    assert (removed.code, "removed the restore point of web" in removed.output) == (0, True), removed.errors
+    left = [point["id"] for point in command("points", "--json").json]
+    assert newest not in left
+    assert backed_up in left
+    again = command("remove-point", newest)
+    assert again.code != 0
+    assert "no restore point" in again.errors
+
+
 def test_lists_show_names_to_people_and_members_to_scripts(
     command: Command, backed_up: str, folder: Path
 ) -> None:

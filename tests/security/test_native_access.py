@@ -74,6 +74,7 @@ _RULES = [
     ("POST", f"/restore-points/{_NOBODY}/files", _FILE_RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/files", _FILE_RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/files/content", _FILE_RESTORERS),
+    ("DELETE", f"/restore-points/{_NOBODY}", _ADMINISTRATORS),
     ("DELETE", f"/restore-points/{_NOBODY}/files", _FILE_RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/hardware", _RESTORERS),
     ("GET", f"/restore-points/{_NOBODY}/disks", _RESTORERS),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 
-from restorium.catalog import jobs, retention
+from restorium.catalog import jobs, retention, tables
 from restorium.flows import retention as flows
 from restorium.vault import Vault
-from restorium.vocabulary.errors import StorageUnavailable
+from restorium.vocabulary.errors import Conflict, NotFound, PointLocked, RestoriumError, StorageUnavailable
 from restorium.vocabulary.retention import RetainBy, Retention
 from restorium.vocabulary.sessions import SessionResult
 from tests.support.flows import MIB, Site, digest, make_vm, overwrite
@@ -102,3 +104,68 @@ def test_crash_between_catalog_and_repository_leaves_nothing_behind(
         job = jobs.get(connection, job_id)
         assert list(retention.manifests_left(connection, job.repository_id)) == []
     assert first not in vault.points()
+
+
+def test_one_point_is_removed_by_hand_and_the_others_restore_as_before(site: Site) -> None:
+    make_vm(site.images, "mail", size_mib=4, data_mib=1)
+    job_id = site.set_up(["web", "mail"])
+    site.engine.start()
+    site.back_up(job_id)
+    overwrite(site.images / "web.raw", "raw", MIB, b"changed" * 1000)
+    site.back_up(job_id)
+    points = site.points()
+    first_web, second_web = [point for point in points if point.vm_name == "web"]
+    assert len(points) == 4
+    flows.remove_point(site.engine, first_web.id)
+    assert {point.id for point in site.points()} == {point.id for point in points} - {first_web.id}
+    assert _repository(site).points() == sorted(point.vault_point for point in site.points())
+    session = site.restore(second_web.id, keep_original=True, new_name="again")
+    assert session.result is SessionResult.SUCCESS, session.reason
+    assert digest(site.images / "again.raw") == digest(site.images / "web.raw")
+    with pytest.raises(NotFound):
+        flows.remove_point(site.engine, first_web.id)
+    flows.remove_point(site.engine, second_web.id)
+    assert site.back_up(job_id).result is SessionResult.SUCCESS, "the newest may go too"
+    assert len(site.points()) == 4
+
+
+def test_the_run_a_point_was_the_last_of_goes_with_it(site: Site) -> None:
+    job_id = site.set_up(["web"])
+    site.engine.start()
+    site.back_up(job_id)
+    flows.remove_point(site.engine, site.points()[0].id)
+    with site.database.read() as connection:
+        assert connection.execute(sa.select(tables.restore_points)).all() == []
+
+
+def test_a_point_that_is_read_or_kept_from_deletion_stays_and_says_why(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = site.set_up(["web"])
+    site.engine.start()
+    site.back_up(job_id)
+    [point] = site.points()
+    refused: list[RestoriumError] = []
+    verify = Vault.verify_disk
+
+    def reading(vault: Vault, *arguments: Any, **more: Any) -> Any:
+        with pytest.raises(Conflict, match="being read by the restore session") as error:
+            flows.remove_point(site.engine, point.id)
+        refused.append(error.value)
+        return verify(vault, *arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Vault, "verify_disk", reading)
+        session = site.restore(point.id, keep_original=True, new_name="again")
+    assert session.result is SessionResult.SUCCESS
+    assert refused
+
+    def locked(*_: object) -> None:
+        raise PointLocked("not before tomorrow")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Vault, "check_deletable", locked)
+        with pytest.raises(PointLocked):
+            flows.remove_point(site.engine, point.id)
+    assert [each.id for each in site.points()] == [point.id]
+    assert _repository(site).points() == [point.vault_point]

@@ -22,8 +22,10 @@ from restorium.catalog.tables import (
     expired_manifests,
     restore_points,
     restore_sessions,
+    vapp_restore_points,
     vm_restore_points,
 )
+from restorium.vocabulary.errors import Conflict
 from restorium.vocabulary.retention import Retention, kept
 from restorium.vocabulary.sessions import SessionState
 
@@ -59,6 +61,42 @@ def expire_all(connection: Connection, backup_id: UUID) -> list[str]:
         .limit(_AT_ONCE)
     )
     return _remove(connection, backup, connection.execute(statement).all())
+
+
+def remove_vm_point(connection: Connection, vm_point_id: UUID) -> Row:
+    """Remove one VM's point, and what it was the last one in; gives its row.
+
+    Raises NotFound, and Conflict while an unfinished restore reads it.
+    """
+    # Locked, so that no restore begins with it; one that has begun is seen from here on.
+    point = rows.locked(connection, vm_restore_points, "restore point", vm_point_id)
+    readers = sa.select(restore_sessions.c.name).where(
+        restore_sessions.c.vm_restore_point_id == point.id, restore_sessions.c.state != SessionState.STOPPED
+    )
+    reader = connection.execute(readers.limit(1)).scalar_one_or_none()
+    if reader is not None:
+        raise Conflict(
+            f"the restore point {point.name} is being read by the restore session {reader}",
+            hint="Wait until that has ended, or cancel it.",
+        )
+    restore_point = rows.get(connection, restore_points, "restore point", point.restore_point_id)
+    repository_id = rows.get(connection, backups, "backup", restore_point.backup_id).repository_id
+    noted = {"repository_id": repository_id, "vault_point": point.vault_point}
+    connection.execute(sa.insert(expired_manifests).values(noted))
+    connection.execute(sa.delete(vm_restore_points).where(vm_restore_points.c.id == point.id))
+    in_vapp = vm_restore_points.c.vapp_restore_point_id == vapp_restore_points.c.id
+    in_point = vm_restore_points.c.restore_point_id == restore_points.c.id
+    connection.execute(
+        sa.delete(vapp_restore_points).where(
+            vapp_restore_points.c.id == point.vapp_restore_point_id, sa.not_(sa.exists().where(in_vapp))
+        )
+    )
+    connection.execute(
+        sa.delete(restore_points).where(
+            restore_points.c.id == point.restore_point_id, sa.not_(sa.exists().where(in_point))
+        )
+    )
+    return point
 
 
 def forget(connection: Connection, backup_id: UUID) -> None:

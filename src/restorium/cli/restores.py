@@ -1,4 +1,4 @@
-"""`restorium points`, `restore`, `sessions` and `cancel`."""
+"""`restorium points`, `remove-point`, `restore`, `sessions` and `cancel`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from restorium.vocabulary.timing import parse_since
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     server_command(app, "points")(points)
+    server_command(app, "remove-point")(remove_point)
     server_command(app, "restore")(restore)
     server_command(app, "sessions")(sessions)
     server_command(app, "cancel")(cancel)
@@ -52,6 +53,18 @@ def points(
             ("ID", field("id")),
         ],
     )
+
+
+def remove_point(
+    client: Client,
+    output: Output,
+    point: Annotated[str, typer.Argument(help="Id, as `restorium points` lists it.")],
+) -> None:
+    """Remove one restore point for good. The room that it alone takes is freed by the next prune."""
+    path = f"/restore-points/{parse_guid(point)}"
+    item = client.get(path)
+    client.delete(path)
+    output.result(item, f"removed the restore point of {item['vm_name']} of {moment('created_at')(item)} UTC")
 
 
 def restore(

@@ -1,4 +1,4 @@
-"""Retention, after each run that made a restore point: old points leave the catalog, then the repository.
+"""Retention, after each run that made a restore point, or by hand: points leave the catalog, then the repository.
 
 Only manifests are removed. The chunks of a point stay in their packs until a prune.
 """
@@ -8,12 +8,17 @@ from __future__ import annotations
 from datetime import UTC
 from uuid import UUID
 
+import structlog
+
 from restorium.catalog import backups, job_sessions, jobs, retention, schedules
 from restorium.flows import audit
 from restorium.flows.audit import Act
 from restorium.flows.engine import Engine
+from restorium.flows.restore_source import RestoreSource
 from restorium.vocabulary.errors import PointLocked, VaultError
 from restorium.vocabulary.schedule import zone_of
+
+_log = structlog.get_logger(__name__)
 
 
 def apply(engine: Engine, session_id: UUID) -> None:
@@ -43,6 +48,23 @@ def apply(engine: Engine, session_id: UUID) -> None:
         told = f"Expired restore points could not be removed from the repository: {error.message}"
         with engine.database.write() as connection:
             job_sessions.add_event(connection, session_id, "warning", told)
+
+
+def remove_point(engine: Engine, point_id: UUID) -> None:
+    """Remove one VM's restore point. What it alone needs is freed by a prune.
+
+    Raises NotFound, PointLocked if its repository may not let it go yet, Conflict while a restore reads it, and
+    VaultError if the repository does not answer, with nothing removed.
+    """
+    point = RestoreSource(engine, point_id, str(point_id)).row
+    engine.vault(point.repository_id).check_deletable(point.vault_point)
+    with engine.database.write() as connection:
+        retention.remove_vm_point(connection, point_id)
+    try:
+        remove_manifests(engine, point.repository_id)
+    except VaultError as error:
+        # It is in no list any more; the next run of a job removes the rest.
+        _log.warning("a manifest could not be removed yet", point=point.vault_point, reason=error.message)
 
 
 def remove_manifests(engine: Engine, repository_id: UUID) -> None:

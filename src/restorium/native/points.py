@@ -8,12 +8,13 @@ from uuid import UUID
 import msgspec
 
 from restorium.catalog import points
+from restorium.flows import retention
 from restorium.native.exchange import show
 from restorium.native.exports import Export
 from restorium.native.lists import Choice, guid, members, page_or_file, period, present, text
 from restorium.native.operation import Call, Operation
 from restorium.native.paging import Page
-from restorium.native.roles import POINT_READERS
+from restorium.native.roles import ADMINISTRATORS, POINT_READERS
 from restorium.vocabulary.errors import NotFound
 
 
@@ -74,7 +75,16 @@ def _get(call: Call) -> RestorePoint:
     return show(row, RestorePoint)
 
 
+def _remove(call: Call) -> None:
+    """Remove one restore point; what it alone needs is freed by a prune. Other points restore as before.
+
+    409 while a restore reads it, or files of it are open, and while its repository may not let it go yet.
+    """
+    retention.remove_point(call.engine, call.id)
+
+
 OPERATIONS = (
     Operation("GET", "/restore-points", _list, POINT_READERS, query=(*_CHOICE.query, "format")),
     Operation("GET", "/restore-points/{id}", _get, POINT_READERS),
+    Operation("DELETE", "/restore-points/{id}", _remove, ADMINISTRATORS, status=204),
 )

@@ -173,24 +173,27 @@ class Vault:
             raise NotFound(f"{self._storage.url} has no restore point {name}") from error
         return Point(name, manifests.open_sealed(self._keyring, self.id, name, content))
 
-    def delete_point(self, name: str) -> None:
-        """Remove a restore point: its manifest alone, for good. One that is not there is no error.
-
-        Its chunks stay in their packs until a prune. Raises PointLocked if it may not be deleted yet, InvalidInput,
-        StorageUnavailable.
-        """
-        object_name = manifests.object_name(name)
+    def check_deletable(self, name: str) -> None:
+        """Raises PointLocked if a restore point may not be deleted yet, InvalidInput, StorageUnavailable."""
         try:
             locked_until = self.point(name).description.locked_until
         except NotFound:
-            locked_until = None
+            return
         except DataCorrupt as error:
-            warn("a damaged restore point is deleted", point=name, error=error.message)
-            locked_until = None
+            warn("a damaged restore point may be deleted", point=name, error=error.message)
+            return
         if locked_until is not None and self._trusted_time.now() < locked_until:
             raise PointLocked(
                 f"restore point {name} may not be deleted before {locked_until:%Y-%m-%d %H:%M} UTC"
             )
+
+    def delete_point(self, name: str) -> None:
+        """Remove a restore point: its manifest alone, for good. One that is not there is no error.
+
+        Its chunks stay in their packs until a prune. Raises what ``check_deletable`` does.
+        """
+        object_name = manifests.object_name(name)
+        self.check_deletable(name)
         self._storage.delete(object_name, durable=True)
         self._storage.delete(manifests.intent_name(name))
 
