@@ -188,6 +188,14 @@ def _change_it_all(seen: Visitor, server: DemoServer) -> None:
     page.get_by_label("The passphrase again").fill("a second one")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_role("status").first).to_contain_text("The passphrase was added")
+    with connect(server.connection) as client:
+        [point] = client.items("/restore-points")
+    seen.open(f"/points/{point['id']}")
+    page.locator("#remove summary").click()
+    page.locator("#remove-yes").click()
+    expect(page.get_by_role("status").first).to_contain_text("The restore point was removed")
+    with connect(server.connection) as client:
+        assert client.items("/restore-points") == []
 
 
 def test_refused_form_keeps_what_was_typed_but_secrets(seen: Visitor, server: DemoServer) -> None:

@@ -1,4 +1,4 @@
-"""One restore point, and restoring the whole VM from it: asked for, shown once more, then begun."""
+"""One restore point: removing it, and restoring the whole VM from it: asked for, shown once more, then begun."""
 
 from __future__ import annotations
 
@@ -75,6 +75,12 @@ def _start(visit: Visit) -> Response:
     return visit.go(f"/sessions/{begun.id}")
 
 
+@retold(_refused, NotFound)
+def _remove(visit: Visit) -> Response:
+    visit.api.delete(_ONE, id=str(_point(visit).id))
+    return visit.go("/vms", done="removed")
+
+
 def planned(visit: Visit) -> Any:
     """The lines of a dry run of what the address asks for. Raises InvalidInput, NotFound."""
     return visit.api.post("/restores/plan", as_asked(visit, _from_address(visit), _point(visit).host_id))
@@ -93,4 +99,5 @@ PAGES = (
     Page("GET", "/points/{id}", _show),
     Page("GET", "/points/{id}/restore", _confirm),
     Page("POST", "/points/{id}/restore", _start),
+    Page("POST", "/points/{id}/remove", _remove),
 )

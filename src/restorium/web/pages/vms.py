@@ -8,10 +8,12 @@ from restorium.vocabulary.errors import NotFound
 from restorium.web.visit import Page, Visit
 
 _POINTS = 100
+_DONE = {"removed": "The restore point was removed."}
 
 
 def _list(visit: Visit) -> Response:
-    return visit.show("vms.html", vms=visit.api.get("/vms").items)
+    done = _DONE.get(visit.query.get("done", ""))
+    return visit.show("vms.html", vms=visit.api.get("/vms").items, done=done)
 
 
 def _show(visit: Visit) -> Response:
