@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from restorium.cli.client import Client
+from restorium.cli.client import Client, error_of
+from restorium.vocabulary.errors import InvalidInput
 
 _ALL = list(range(25))
 
@@ -24,3 +25,13 @@ def test_items_are_read_page_by_page(limit: int | None, count: int) -> None:
     http = httpx.Client(transport=httpx.MockTransport(_answer), base_url="https://test")
     found = Client(http, lambda: None).items("/numbers", limit=limit)
     assert [item["number"] for item in found] == _ALL[:count]
+
+
+def test_errors_are_those_that_their_codes_name() -> None:
+    class OfOneRoom(InvalidInput):
+        def __init__(self, field: str) -> None:
+            super().__init__(field)
+
+    told = error_of({"code": "invalid-input", "message": "no", "hint": "write yes"})
+    assert (type(told), told.message, told.hint) == (InvalidInput, "no", "write yes")
+    assert OfOneRoom.code == InvalidInput.code

@@ -250,6 +250,7 @@ def _by_code() -> dict[str, type[RestoriumError]]:
     waiting: list[type[RestoriumError]] = [RestoriumError]
     while waiting:
         kind = waiting.pop()
-        found[kind.code] = kind
+        if "code" in vars(kind):  # not those that rooms make of one for their own use
+            found[kind.code] = kind
         waiting.extend(kind.__subclasses__())
     return found
