@@ -267,7 +267,7 @@ def test_what_a_restore_made_is_removed_and_nothing_else(
     _write(target, description, contents)
     ref = target.finalise()
     with pytest.raises(Conflict):
-        host.remove_restored(vm, "a2")
+        host.remove_restored(vm, "a1")
     with pytest.raises(Conflict):
         host.remove_restored(ref, "a2")
     images = host.local_images(ref)

@@ -55,6 +55,7 @@ class VsphereLab:
     disk_format = "vmdk"
     tracks = True
     powers = True
+    resumes = False
     datastore_type: ClassVar[str | None] = None
 
     def __init__(self, folder: Path) -> None:
@@ -145,7 +146,7 @@ class VsphereLab:
         self.wait(self.vm(ref).PowerOnVM_Task())
 
     def stop(self, ref: str) -> None:
-        self._wait(self._vm(ref).PowerOffVM_Task())
+        self.wait(self.vm(ref).PowerOffVM_Task())
 
     def runs(self, ref: str) -> bool:
         return str(self.read(self.vm(ref), "runtime.powerState")) == "poweredOn"

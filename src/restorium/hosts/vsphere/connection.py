@@ -27,7 +27,6 @@ from restorium.vocabulary.errors import HostError, InvalidInput
 
 T = TypeVar("T")
 
-HTTPS_PORT = 443
 CONNECT_SECONDS = 20.0
 ANSWER_SECONDS = 120.0
 _TASK_SECONDS = 3600.0
@@ -64,13 +63,13 @@ class Connection:
         Raises HostError for what the libraries raise; faults of vSphere pass, for callers know them better.
         """
         session = self._logged_on()
-        with explained(self.address.host, self.address.port):
+        with explained(self.address):
             try:
                 return function(session.content)
             except vim.fault.NotAuthenticated:
                 self._forget(session)
         session = self._logged_on()
-        with explained(self.address.host, self.address.port):
+        with explained(self.address):
             return function(session.content)
 
     def object(self, kind: Any, moref: str) -> Any:
@@ -128,7 +127,7 @@ class Connection:
         for last in (False, True):
             sent = {**(headers or {}), "Cookie": session.instance._stub.cookie.partition(";")[0]}
             with (
-                explained(self.address.host, self.address.port),
+                explained(self.address),
                 session.files.stream(method, url, headers=sent, content=content) as answer,
             ):
                 if answer.status_code != _UNAUTHORISED or last or content is not None:
@@ -148,7 +147,7 @@ class Connection:
     def _logged_on(self) -> _Session:
         with self._lock:
             if self._session is None:
-                with explained(self.address.host, self.address.port):
+                with explained(self.address):
                     self._session = self._log_on()
             return self._session
 
@@ -169,7 +168,7 @@ class Connection:
                 f"{host} does not let {self._login.username} in",
                 hint="Check user name and password; vCenter names look like name@vsphere.local.",
             ) from None
-        return _Session(instance, instance.RetrieveContent(), files_client(host, port, context))
+        return _Session(instance, instance.RetrieveContent(), files_client(self.address, context))
 
     def _forget(self, session: _Session) -> None:
         """Its files stay open for those who are still reading."""
@@ -179,8 +178,9 @@ class Connection:
 
 
 @contextmanager
-def explained(host: str, port: int) -> Iterator[None]:
+def explained(address: HttpsAddress) -> Iterator[None]:
     """Raises HostError for what libraries raise when a host cannot be reached or trusted."""
+    host = address.host
     try:
         yield
     except ssl.SSLError as error:
@@ -191,15 +191,15 @@ def explained(host: str, port: int) -> Iterator[None]:
         raise HostError(f"{host} cannot be reached: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         raise HostError(
-            f"{host} cannot be reached on port {port}: {error}",
+            f"{host} cannot be reached on port {address.port}: {error}",
             hint="Check the address, and that the host runs.",
         ) from error
 
 
-def files_client(host: str, port: int, context: ssl.SSLContext) -> httpx.Client:
+def files_client(address: HttpsAddress, context: ssl.SSLContext) -> httpx.Client:
     """For files that a host gives and takes."""
     return httpx.Client(
-        base_url=f"https://{host}:{port}",
+        base_url=address.url,
         verify=context,
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
         trust_env=False,

@@ -77,16 +77,15 @@ class Vsphere:
         return None
 
     def remove_restored(self, ref: str, attempt: str) -> None:
-        """See Host. The VM is found by its restore as well, under whatever ref."""
+        """See Host. A ref that no VM has is none to look for: the VM is found by its restore."""
         connection = self._connection
-        made = made_by(connection, attempt)
-        if made is None and exists(connection, ref):
-            if restored_by(connection, ref) != attempt:
-                raise Conflict(
-                    f"{ref} was not made by the restore {attempt}",
-                    hint="Remove what is left of that restore by hand.",
-                )
-            made = ref
+        is_there = exists(connection, ref)
+        if is_there and restored_by(connection, ref) != attempt:
+            raise Conflict(
+                f"{ref} was not made by the restore {attempt}",
+                hint="Remove what is left of that restore by hand.",
+            )
+        made = ref if is_there else made_by(connection, attempt)
         if made is not None:
             self._destroy(made)
         carriers.remove(connection, attempt)

@@ -17,10 +17,10 @@ import httpx
 import structlog
 from pyVmomi import vim, vmodl
 
+from restorium.hosts.addresses import HTTPS_PORT, HttpsAddress
 from restorium.hosts.pinning import trusting, vouched_for
 from restorium.hosts.vsphere.connection import (
     CONNECT_SECONDS,
-    HTTPS_PORT,
     Connection,
     explained,
     failed,
@@ -53,6 +53,11 @@ class Device:
     url: str
     thumbprint: str | None
 
+    @property
+    def address(self) -> HttpsAddress:
+        parts = urlsplit(self.url)
+        return HttpsAddress(parts.hostname or "", parts.port or HTTPS_PORT, {})
+
 
 class Lease:
     """A lease that is ready. ``percent`` of it that is done is told to the server by whoever moves the data."""
@@ -80,8 +85,7 @@ class Lease:
         with self._request("GET", device) as answer:
             if not answer.is_success:
                 raise HostError(f"{device.key} cannot be read: the host answers HTTP {answer.status_code}")
-            host = urlsplit(device.url)
-            yield _explained(answer.iter_raw(), host.hostname or "", host.port or HTTPS_PORT)
+            yield _explained(answer.iter_raw(), device.address)
 
     def upload(self, device: Device, length: int, content: Iterator[bytes]) -> int:
         """Send the disk's stream of ``length`` bytes; gives the status of the answer. Raises HostError."""
@@ -113,31 +117,29 @@ class Lease:
     ) -> Iterator[httpx.Response]:
         parts = urlsplit(device.url)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        own = self._connection.address
-        host, port = parts.hostname or "", parts.port or HTTPS_PORT
-        if host in _SAME_HOST or (host, port) == (own.host, own.port):
+        address = device.address
+        if address.host in _SAME_HOST or address.url == self._connection.address.url:
             with self._connection.request(method, path, headers=headers, content=content) as answer:
                 yield answer
             return
-        client = self._client(host, port, device.thumbprint)
+        client = self._client(address, device.thumbprint)
         with (
-            explained(host, port),
+            explained(address),
             client.stream(method, path, headers=dict(headers or {}), content=content) as answer,
         ):
             yield answer
 
-    def _client(self, host: str, port: int, thumbprint: str | None) -> httpx.Client:
+    def _client(self, address: HttpsAddress, thumbprint: str | None) -> httpx.Client:
         """For another host, which is the one that the server vouches for, or one that this machine trusts."""
         with self._lock:
-            if f"{host}:{port}" not in self._clients:
+            if address.url not in self._clients:
                 if thumbprint is None:
-                    context = trusting(host, port, None, timeout=CONNECT_SECONDS)
+                    context = trusting(address.host, address.port, None, timeout=CONNECT_SECONDS)
                 else:
-                    context = vouched_for(host, port, thumbprint, timeout=CONNECT_SECONDS)
-                self._clients[f"{host}:{port}"] = self._closing.enter_context(
-                    files_client(host, port, context)
-                )
-            return self._clients[f"{host}:{port}"]
+                    context = vouched_for(address.host, address.port, thumbprint, timeout=CONNECT_SECONDS)
+                client = files_client(address, context)
+                self._clients[address.url] = self._closing.enter_context(client)
+            return self._clients[address.url]
 
 
 @contextmanager
@@ -200,6 +202,6 @@ def _ready(connection: Connection, managed: Any, what: str) -> Any:
         pause = min(pause * 2, _MOST_LOOK_SECONDS)
 
 
-def _explained(parts: Iterator[bytes], host: str, port: int) -> Iterator[bytes]:
-    with explained(host, port):
+def _explained(parts: Iterator[bytes], address: HttpsAddress) -> Iterator[bytes]:
+    with explained(address):
         yield from parts
