@@ -92,9 +92,7 @@ def _repository(visit: Visit) -> StreamingResponse:
 
 async def _worked(visit: Visit) -> AsyncIterator[str]:
     def parts() -> str:
-        return visit.render(
-            "repository_work.html", **repository_forms.parts(visit, repository_forms.find(visit))
-        )
+        return visit.render("repository_work.html", **repository_forms.parts(visit))
 
     told = ""
     while not visit.engine.stopping.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
@@ -46,10 +47,10 @@ def _add(visit: Visit) -> Response:
 
 def _show(visit: Visit, error: RestoriumError | None = None) -> Response:
     visit.need("DELETE", _ONE)
-    repository = find(visit)
+    shown = parts(visit)
     keys, problem = [], None
     try:
-        keys = visit.api.get(f"{_ONE}/keys", id=str(repository.id)).items
+        keys = visit.api.get(f"{_ONE}/keys", id=visit.place("id")).items
     except RestoriumError as failure:
         problem = failure
     return visit.again(
@@ -58,7 +59,7 @@ def _show(visit: Visit, error: RestoriumError | None = None) -> Response:
         keys=keys,
         problem=problem,
         done=_DONE.get(visit.query.get("done", "")),
-        **parts(visit, repository),
+        **shown,
     )
 
 
@@ -73,8 +74,11 @@ def find(visit: Visit) -> Repository:
     return found
 
 
-def parts(visit: Visit, repository: Repository) -> dict[str, Any]:
-    """What the template of what goes on in it and was found of it, and of its live parts, is given."""
+def parts(visit: Visit) -> dict[str, Any]:
+    """What the template of what goes on in it and was found of it, and of its live parts, is given. Raises NotFound."""
+    # First, so that what is shown as ended shows what came of it: the catalog is told before.
+    work = copy(visit.works.last(parse_guid(visit.place("id"))))
+    repository = find(visit)
     use: RepositoryUse = visit.api.get(f"{_ONE}/use", id=str(repository.id))
     damaged = []
     if use.damaged_points:
@@ -84,7 +88,7 @@ def parts(visit: Visit, repository: Repository) -> dict[str, Any]:
         "repository": repository,
         "use": use,
         "damaged": damaged,
-        "work": visit.works.last(repository.id),
+        "work": work,
         "form": visit.form,
     }
 
