@@ -87,7 +87,7 @@ class _Process:
 
 
 def case(folder: Path, seed: int) -> Counter[str]:
-    return lasting(folder, seed, 1.0)
+    return lasting(folder, seed, 0.5)
 
 
 def lasting(folder: Path, seed: int, minutes: float) -> Counter[str]:
