@@ -75,6 +75,7 @@ def _fails_then_catches_up(site: Site, job_id: UUID) -> None:
     assert _repository(site).points() == sorted(point.vault_point for point in site.points())
 
 
+@pytest.mark.slow
 def test_crash_between_catalog_and_repository_leaves_nothing_behind(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_crash_between_catalog_and_repository_leaves_nothing_behind(
     assert first not in vault.points()
 
 
+@pytest.mark.slow
 def test_one_point_is_removed_by_hand_and_the_others_restore_as_before(site: Site) -> None:
     make_vm(site.images, "mail", size_mib=4, data_mib=1)
     job_id = site.set_up(["web", "mail"])
@@ -138,6 +140,7 @@ def test_the_run_a_point_was_the_last_of_goes_with_it(site: Site) -> None:
         assert connection.execute(sa.select(tables.restore_points)).all() == []
 
 
+@pytest.mark.slow
 def test_a_point_that_is_read_or_kept_from_deletion_stays_and_says_why(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
