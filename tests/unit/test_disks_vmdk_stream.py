@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restorium.disks.interface import Extent, data_extents
-from restorium.disks.vmdk.stream import GRAIN, VmdkStream, encoded, stream_length
+from restorium.disks.vmdk.layout import GRAIN
+from restorium.disks.vmdk.stream import VmdkStream, encoded, stream_length
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput, RestoriumError, Unsupported
 from tests.support.disks import MIB, image_contents, needs_qemu, qemu_img
 

@@ -63,8 +63,8 @@ def expire_all(connection: Connection, backup_id: UUID) -> list[str]:
     return _remove(connection, backup, connection.execute(statement).all())
 
 
-def remove_vm_point(connection: Connection, vm_point_id: UUID) -> Row:
-    """Remove one VM's point, and what it was the last one in; gives its row.
+def remove_vm_point(connection: Connection, vm_point_id: UUID) -> None:
+    """Remove one VM's point, and what it was the last one in.
 
     Raises NotFound, and Conflict while an unfinished restore reads it.
     """
@@ -96,7 +96,6 @@ def remove_vm_point(connection: Connection, vm_point_id: UUID) -> Row:
             restore_points.c.id == point.restore_point_id, sa.not_(sa.exists().where(in_point))
         )
     )
-    return point
 
 
 def forget(connection: Connection, backup_id: UUID) -> None:

@@ -15,8 +15,10 @@ MAGIC = b"KDMV"
 NEWLINES = 1
 LINE_ENDS = b"\n \r\n"
 GRAIN_SECTORS = 128
+GRAIN = GRAIN_SECTORS * SECTOR
 ENTRIES = 512
 """Grains that one table maps."""
+TABLE_SECTORS = ENTRIES * 4 // SECTOR
 MOST_SECTORS = 1 << 32
 """That a file has addresses for."""
 

@@ -10,22 +10,23 @@ import struct
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from restorium.disks.blocks import SECTOR, check_sectors, data_runs, divide, little_endian
 from restorium.disks.interface import Extent
 from restorium.disks.vmdk.layout import (
     ENTRIES,
+    GRAIN,
     GRAIN_SECTORS,
     HEADER,
     LINE_ENDS,
     MAGIC,
     MOST_SECTORS,
     NEWLINES,
+    TABLE_SECTORS,
     descriptor,
 )
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput, Unsupported
-
-GRAIN = GRAIN_SECTORS * SECTOR
 
 _VERSION = 3
 _COMPRESSED, _MARKERS = 1 << 16, 1 << 17
@@ -35,7 +36,6 @@ _DESCRIPTOR_SECTORS = 20
 _GRAIN_MARKER = struct.Struct("<QI")
 _MARKER = struct.Struct("<QII")
 _END, _TABLE, _DIRECTORY, _FOOTER = range(4)
-_TABLE_SECTORS = ENTRIES * 4 // SECTOR
 _STORED = 0
 _LARGEST_GRAIN = 1 << 24
 _SKIPPED_SECTORS = 1 << 11
@@ -61,7 +61,7 @@ def stream_length(size: int, extents: Iterable[Extent]) -> int:
         tables += 1
         grains += sum(len(run) for run in runs)
     directory = divide(_tables(size) * 4, SECTOR)
-    sectors = GRAIN_SECTORS + grains * _STORED_SECTORS + tables * (1 + _TABLE_SECTORS) + 1 + directory + 3
+    sectors = GRAIN_SECTORS + grains * _STORED_SECTORS + tables * (1 + TABLE_SECTORS) + 1 + directory + 3
     if sectors > MOST_SECTORS:
         raise InvalidInput("a vmdk stream has no addresses for more than 2 TiB of data")
     return sectors * SECTOR
@@ -78,16 +78,11 @@ def encoded(size: int, pieces: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
 
     directory = array("I", bytes(_tables(size) * 4))
     yield counted(_header(size, _AT_END) + _descriptor(size))
-    table, entries = 0, array("I", bytes(ENTRIES * 4))
-    for number, content in _grains(pieces):
-        if number // ENTRIES != table:
-            if any(entries):
-                directory[table] = at + 1
-                yield counted(_table(entries))
-            table, entries = number // ENTRIES, array("I", bytes(ENTRIES * 4))
-        entries[number % ENTRIES] = at
-        yield counted(_stored(number, content))
-    if any(entries):
+    for table, grains in groupby(_grains(pieces), lambda grain: grain[0] // ENTRIES):
+        entries = array("I", bytes(ENTRIES * 4))
+        for number, content in grains:
+            entries[number % ENTRIES] = at
+            yield counted(_stored(number, content))
         directory[table] = at + 1
         yield counted(_table(entries))
     places = _padded(little_endian(directory).tobytes())
@@ -116,11 +111,9 @@ def _grains(pieces: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
 
 
 class VmdkStream:
-    """A stream that is being received. size: of its disk; grain_size: of its grains, but the last; in bytes.
+    """A stream that is being received. label: names it in messages. Raises DiskDamaged, Unsupported.
 
-    Raises DiskDamaged, Unsupported.
-
-    label: names it in messages.
+    size: of its disk; grain_size: of its grains, but the last; in bytes.
     """
 
     def __init__(self, parts: Iterator[bytes], label: str) -> None:
@@ -193,7 +186,7 @@ def _tables(size: int) -> int:
 
 
 def _table(entries: array[int]) -> bytes:
-    marker = _padded(_MARKER.pack(_TABLE_SECTORS, 0, _TABLE))
+    marker = _padded(_MARKER.pack(TABLE_SECTORS, 0, _TABLE))
     return marker + little_endian(entries).tobytes()
 
 

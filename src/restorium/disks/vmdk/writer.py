@@ -16,20 +16,20 @@ from restorium.disks.files import ImageFile
 from restorium.disks.interface import Extent
 from restorium.disks.vmdk.layout import (
     ENTRIES,
+    GRAIN,
     GRAIN_SECTORS,
     HEADER,
     LINE_ENDS,
     MAGIC,
     MOST_SECTORS,
     NEWLINES,
+    TABLE_SECTORS,
     descriptor,
 )
 from restorium.vocabulary.errors import DiskDamaged, InvalidInput
 
 _VERSION = 1
 _SPARE_TABLES = 2
-_GRAIN = GRAIN_SECTORS * SECTOR
-_TABLE_SECTORS = ENTRIES * 4 // SECTOR
 _DESCRIPTOR_SECTORS = 20
 _CACHED_TABLES = 1024
 
@@ -38,13 +38,13 @@ class _Places:
     """Where everything is in the file of a disk of that size, in sectors."""
 
     def __init__(self, size: int) -> None:
-        self.tables = divide(divide(size, _GRAIN), ENTRIES)
+        self.tables = divide(divide(size, GRAIN), ENTRIES)
         directory = divide(self.tables * 4, SECTOR)
         self.spare = 1 + _DESCRIPTOR_SECTORS
         self.spare_tables = self.spare + directory
-        self.directory = self.spare_tables + self.tables * _TABLE_SECTORS
+        self.directory = self.spare_tables + self.tables * TABLE_SECTORS
         self.first_table = self.directory + directory
-        end = self.first_table + self.tables * _TABLE_SECTORS
+        end = self.first_table + self.tables * TABLE_SECTORS
         self.grains = divide(end, GRAIN_SECTORS) * GRAIN_SECTORS
 
 
@@ -84,7 +84,7 @@ def _writer(file: ImageFile, size: int) -> BlockWriter:
     @lru_cache(maxsize=_CACHED_TABLES)
     def table(number: int) -> array[int]:
         entries = array("I", bytes(ENTRIES * 4))
-        place = (first + number * _TABLE_SECTORS) * SECTOR
+        place = (first + number * TABLE_SECTORS) * SECTOR
         file.read_into(place, memoryview(entries).cast("B"))
         return little_endian(entries)
 
@@ -92,13 +92,13 @@ def _writer(file: ImageFile, size: int) -> BlockWriter:
         number, index = divmod(grain, ENTRIES)
         return table(number)[index] * SECTOR
 
-    return BlockWriter(file, size, _GRAIN, place)
+    return BlockWriter(file, size, GRAIN, place)
 
 
 def _lay_out(file: ImageFile, size: int, extents: Iterable[Extent]) -> None:
     places = _Places(size)
     end = places.grains
-    for number, runs in data_runs(extents, size, _GRAIN, ENTRIES):
+    for number, runs in data_runs(extents, size, GRAIN, ENTRIES):
         entries = array("I", bytes(ENTRIES * 4))
         for run in runs:
             first, length = run.start % ENTRIES, len(run) * GRAIN_SECTORS
@@ -111,9 +111,9 @@ def _lay_out(file: ImageFile, size: int, extents: Iterable[Extent]) -> None:
             end += length
         content = little_endian(entries).tobytes()
         for first in (places.spare_tables, places.first_table):
-            file.write((first + number * _TABLE_SECTORS) * SECTOR, content)
+            file.write((first + number * TABLE_SECTORS) * SECTOR, content)
     for directory, first in ((places.spare, places.spare_tables), (places.directory, places.first_table)):
-        tables = array("I", range(first, first + places.tables * _TABLE_SECTORS, _TABLE_SECTORS))
+        tables = array("I", range(first, first + places.tables * TABLE_SECTORS, TABLE_SECTORS))
         file.write(directory * SECTOR, little_endian(tables).tobytes())
     file.write(SECTOR, _descriptor(file.path, size))
     file.set_length(end * SECTOR)

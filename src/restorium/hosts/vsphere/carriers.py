@@ -14,7 +14,7 @@ from pyVmomi import vim
 
 from restorium.hosts.vsphere.connection import Connection
 from restorium.hosts.vsphere.disks import label, remove_disk
-from restorium.hosts.vsphere.inventory import collect, datacenter_of, disks_of, extra_of, read
+from restorium.hosts.vsphere.inventory import collect, datacenter_of, disks_of, extra_of, read, read_extra
 from restorium.vocabulary.errors import HostError
 
 _log = structlog.get_logger(__name__)
@@ -45,8 +45,7 @@ def of(connection: Connection, attempt: str, number: int | None = None) -> Itera
 
 def disk_of(connection: Connection, ref: str) -> str | None:
     """The datastore path of its disk, if that is there to its end."""
-    found = read(connection, vim.VirtualMachine, ref, "config.extraConfig")
-    return extra_of(found.get("config.extraConfig"), DISK)
+    return read_extra(connection, ref, DISK)
 
 
 def destroy(connection: Connection, attempt: str) -> None:

@@ -80,18 +80,14 @@ class Connection:
         """What the task that ``start`` begins gave. ``what`` is for the message of a failure. Raises HostError."""
         try:
             task = self.call(start)
-            deadline, pause = time.monotonic() + _TASK_SECONDS, _LOOK_SECONDS
-            while True:
+            for _ in looks(_TASK_SECONDS):
                 # Not the whole of ``info``, whose entity may be of a type that the library does not expect there.
                 state = self.properties(task, "info.state")["info.state"]
                 if state == vim.TaskInfo.State.success:
                     return self.properties(task, "info.result").get("info.result")
                 if state == vim.TaskInfo.State.error:
                     raise self.properties(task, "info.error")["info.error"]
-                if time.monotonic() > deadline:
-                    raise HostError(f"{self.address.host} did not finish within an hour: {what}")
-                time.sleep(pause)
-                pause = min(pause * 2, _MOST_LOOK_SECONDS)
+            raise HostError(f"{self.address.host} did not finish within an hour: {what}")
         except vmodl.MethodFault as fault:
             raise failed(self.address.host, what, fault) from fault
 
@@ -175,6 +171,17 @@ class Connection:
         with self._lock:
             if self._session is session:
                 self._session = None
+
+
+def looks(seconds: float) -> Iterator[None]:
+    """A turn for each look at what is not ready yet, further and further apart, for so long."""
+    deadline, pause = time.monotonic() + seconds, _LOOK_SECONDS
+    while True:
+        yield
+        if time.monotonic() > deadline:
+            return
+        time.sleep(pause)
+        pause = min(pause * 2, _MOST_LOOK_SECONDS)
 
 
 @contextmanager

@@ -165,8 +165,3 @@ def _controller(kind: str, key: int, number: int) -> Any:
 
 def _added(device: Any) -> Any:
     return vim.vm.device.VirtualDeviceSpec(operation="add", device=device)
-
-
-def extra(**values: str) -> list[Any]:
-    """Extra configuration."""
-    return [vim.option.OptionValue(key=key, value=value) for key, value in values.items()]

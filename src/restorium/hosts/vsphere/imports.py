@@ -18,18 +18,16 @@ from restorium.hosts.interface import DiskInfo
 from restorium.hosts.vsphere import carriers
 from restorium.hosts.vsphere.connection import Connection, failed
 from restorium.hosts.vsphere.disks import kib
-from restorium.hosts.vsphere.inventory import disks_of, extra_of, read
+from restorium.hosts.vsphere.inventory import disks_of, extra, extra_of, read
 from restorium.hosts.vsphere.leases import Device, Lease, leased
 from restorium.hosts.vsphere.mapped import CAPACITY_UNIT
 from restorium.hosts.vsphere.ovf import descriptor
 from restorium.hosts.vsphere.places import Places
 from restorium.hosts.vsphere.streaming import StreamReader
-from restorium.hosts.vsphere.writing import OrderedUpload, Pieces
-from restorium.vocabulary.errors import DiskMissing, HostError, TargetFull
+from restorium.hosts.vsphere.writing import OrderedUpload, Pieces, check_taken
+from restorium.vocabulary.errors import DiskMissing, HostError
 
 _NOTE = "Made by Restorium for a disk that is being restored; it is removed at the end of the restore."
-_ACCEPTED = (200, 201)
-_NO_ROOM = 507
 
 
 class ImportedDisks:
@@ -113,10 +111,8 @@ class ImportedDisks:
             self._upload(lease, name, capacity_kib * CAPACITY_UNIT, length, pieces)
         config = read(connection, vim.VirtualMachine, lease.entity, "config.hardware.device")
         [place] = disks_of(config["config.hardware.device"])
-        there = vim.option.OptionValue(key=carriers.DISK, value=f"[{place.datastore}] {place.path}")
-        self._reconfigure(
-            lease.entity, vim.vm.ConfigSpec(extraConfig=[there]), f"noting that {name} is whole"
-        )
+        there = extra({carriers.DISK: f"[{place.datastore}] {place.path}"})
+        self._reconfigure(lease.entity, vim.vm.ConfigSpec(extraConfig=there), f"noting that {name} is whole")
 
     def _upload(self, lease: Lease, name: str, size: int, length: int, pieces: Pieces) -> None:
         device = self._only(lease, name)
@@ -126,11 +122,7 @@ class ImportedDisks:
                 lease.percent = 100 * offset // size
                 yield offset, piece
 
-        status = lease.upload(device, length, encoded(size, told()))
-        if status == _NO_ROOM:
-            raise TargetFull(f"there is no room for {name}")
-        if status not in _ACCEPTED:
-            raise HostError(f"{name} cannot be written: the host answers HTTP {status}")
+        check_taken(lease.upload(device, length, encoded(size, told())), name)
 
     def _spec(self, name: str, capacity_kib: int, length: int) -> Any:
         """What the server makes of a descriptor of the carrier. Raises HostError with what it says is wrong."""

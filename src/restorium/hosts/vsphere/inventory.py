@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,10 +133,21 @@ def disks_of(devices: Sequence[Any]) -> list[DiskPlace]:
     return sorted(places, key=lambda place: (abs(place.device.controllerKey), place.device.unitNumber))
 
 
+def extra(values: Mapping[str, str]) -> list[Any]:
+    """Extra configuration, to be set."""
+    return [vim.option.OptionValue(key=key, value=value) for key, value in values.items()]
+
+
 def extra_of(values: Any, key: str) -> str | None:
     """One of a VM's extra configuration."""
     found = [each.value for each in values or () if each.key == key]
     return found[-1] if found else None
+
+
+def read_extra(connection: Connection, ref: str, key: str) -> str | None:
+    """One of the VM's extra configuration. Raises VmNotFound."""
+    found = read(connection, vim.VirtualMachine, ref, "config.extraConfig")
+    return extra_of(found.get("config.extraConfig"), key)
 
 
 def bus_of(controller: Any) -> str:

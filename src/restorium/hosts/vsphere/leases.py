@@ -25,6 +25,7 @@ from restorium.hosts.vsphere.connection import (
     explained,
     failed,
     files_client,
+    looks,
 )
 from restorium.vocabulary.errors import HostError, RestoriumError
 
@@ -34,8 +35,6 @@ _READY_SECONDS = 300.0
 _HELD_SECONDS = 600.0
 """Longer than servers keep a lease that nobody renews."""
 _HELD_LOOK_SECONDS = 2.0
-_LOOK_SECONDS = 0.05
-_MOST_LOOK_SECONDS = 1.0
 RENEWAL_SECONDS = 30.0
 """A tenth of what servers wait; what they say of it is in units that differ."""
 _SAME_HOST = ("*", "-", "")
@@ -188,18 +187,14 @@ def _begun(connection: Connection, start: Callable[[Any], Any], what: str) -> An
 
 def _ready(connection: Connection, managed: Any, what: str) -> Any:
     """What a lease that is ready tells of itself."""
-    deadline, pause = time.monotonic() + _READY_SECONDS, _LOOK_SECONDS
-    while True:
+    for _ in looks(_READY_SECONDS):
         state = connection.properties(managed, "state").get("state")
         if state == vim.HttpNfcLease.State.ready:
             return connection.properties(managed, "info")["info"]
         if state not in (None, vim.HttpNfcLease.State.initializing):
             fault = connection.properties(managed, "error").get("error")
             raise failed(connection.address.host, what, fault)
-        if time.monotonic() > deadline:
-            raise HostError(f"{connection.address.host} did not begin within {_READY_SECONDS:.0f} s: {what}")
-        time.sleep(pause)
-        pause = min(pause * 2, _MOST_LOOK_SECONDS)
+    raise HostError(f"{connection.address.host} did not begin within {_READY_SECONDS:.0f} s: {what}")
 
 
 def _explained(parts: Iterator[bytes], address: HttpsAddress) -> Iterator[bytes]:

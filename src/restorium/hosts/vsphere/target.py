@@ -22,7 +22,7 @@ from restorium.hosts.vsphere.connection import Connection
 from restorium.hosts.vsphere.describing import ATTEMPT, KIND, REPLACED, Made
 from restorium.hosts.vsphere.disks import DisksInTheMaking, kib, remove_disk, remove_empty_folder
 from restorium.hosts.vsphere.imports import ImportedDisks
-from restorium.hosts.vsphere.inventory import collect, disks_of, extra_of, read
+from restorium.hosts.vsphere.inventory import collect, disks_of, extra, read, read_extra
 from restorium.hosts.vsphere.power import power_off
 from restorium.hosts.vsphere.uploads import UploadedDisks
 from restorium.vocabulary.errors import HostError, InvalidInput, TargetExists
@@ -99,7 +99,9 @@ class VsphereTarget:
     def finalised(self) -> str | None:
         if self._original is not None:
             return (
-                self._original if _extra(self._connection, self._original, ATTEMPT) == self._attempt else None
+                self._original
+                if read_extra(self._connection, self._original, ATTEMPT) == self._attempt
+                else None
             )
         return made_by(self._connection, self._attempt)
 
@@ -115,7 +117,7 @@ class VsphereTarget:
         spec = self._made(files).spec
         spec.files = vim.vm.FileInfo(vmPathName=self._disks.vmx(self._name))
         spec.instanceUuid = _uuid_of(self._attempt)
-        spec.extraConfig = [vim.option.OptionValue(key=ATTEMPT, value=self._attempt)]
+        spec.extraConfig = extra({ATTEMPT: self._attempt})
         folder = self._connection.object(vim.Folder, self._places.folder)
         pool = self._connection.object(vim.ResourcePool, self._places.pool)
         made = self._connection.task(
@@ -152,12 +154,12 @@ class VsphereTarget:
             memoryMB=hardware.memory_mib,
             numCPUs=hardware.cpus,
             deviceChange=changes,
-            extraConfig=[
-                vim.option.OptionValue(key=ATTEMPT, value=self._attempt),
-                vim.option.OptionValue(
-                    key=REPLACED, value=json.dumps([f"[{place.datastore}] {place.path}" for place in old])
-                ),
-            ],
+            extraConfig=extra(
+                {
+                    ATTEMPT: self._attempt,
+                    REPLACED: json.dumps([f"[{place.datastore}] {place.path}" for place in old]),
+                }
+            ),
         )
         self._reconfigure(self._original, spec, f"giving {self._name} its restored disks")
         return self._original
@@ -165,13 +167,13 @@ class VsphereTarget:
     def _tidy(self, ref: str) -> None:
         """Remove the disks that were replaced, and what carried the new ones."""
         self._disks.tidy()
-        noted = _extra(self._connection, ref, REPLACED)
+        noted = read_extra(self._connection, ref, REPLACED)
         if not noted:
             return
         for file in json.loads(noted):
             remove_disk(self._connection, self._datacenter, file)
             remove_empty_folder(self._connection, self._datacenter, file)
-        cleared = vim.vm.ConfigSpec(extraConfig=[vim.option.OptionValue(key=REPLACED, value="")])
+        cleared = vim.vm.ConfigSpec(extraConfig=extra({REPLACED: ""}))
         self._reconfigure(ref, cleared, f"noting that the old disks of {self._name} are gone")
 
     def _reconfigure(self, ref: str, spec: Any, what: str) -> None:
@@ -236,14 +238,9 @@ def _uuid_of(attempt: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"restorium:{attempt}"))
 
 
-def _extra(connection: Connection, ref: str, key: str) -> str | None:
-    found = read(connection, vim.VirtualMachine, ref, "config.extraConfig")
-    return extra_of(found.get("config.extraConfig"), key)
-
-
 def restored_by(connection: Connection, ref: str) -> str | None:
     """The restore that made the VM, or gave it its disks. Raises VmNotFound."""
-    return _extra(connection, ref, ATTEMPT)
+    return read_extra(connection, ref, ATTEMPT)
 
 
 def _checked(name: str) -> str:

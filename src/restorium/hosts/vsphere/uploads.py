@@ -14,12 +14,9 @@ from restorium.hosts.vsphere.disks import kib, label, remove_disk, remove_file
 from restorium.hosts.vsphere.mapped import CAPACITY_UNIT
 from restorium.hosts.vsphere.places import Places
 from restorium.hosts.vsphere.reading import FlatReader
-from restorium.hosts.vsphere.writing import OrderedUpload, Pieces
-from restorium.vocabulary.errors import HostError, TargetFull
+from restorium.hosts.vsphere.writing import OrderedUpload, Pieces, check_taken
 
 _PART_BYTES = 1 << 20
-_ACCEPTED = (200, 201)
-_NO_ROOM = 507
 
 
 class UploadedDisks:
@@ -80,10 +77,7 @@ class UploadedDisks:
         content = _with_zeros(pieces, size)
         with self._connection.request("PUT", self._url(file), headers=headers, content=content) as answer:
             answer.read()
-            if answer.status_code == _NO_ROOM:
-                raise TargetFull(f"there is no room for {file}")
-            if answer.status_code not in _ACCEPTED:
-                raise HostError(f"{file} cannot be written: the host answers HTTP {answer.status_code}")
+            check_taken(answer.status_code, file)
 
     @property
     def _datacenter(self) -> Any:

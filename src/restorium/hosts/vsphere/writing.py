@@ -12,9 +12,11 @@ from types import TracebackType
 
 from restorium.disks.files import OpenDisk
 from restorium.disks.interface import Extent, data_extents
-from restorium.vocabulary.errors import HostError, RestoriumError
+from restorium.vocabulary.errors import HostError, RestoriumError, TargetFull
 
 _MOST_WAITING_BYTES = 96 << 20
+_ACCEPTED = (200, 201)
+_NO_ROOM = 507
 
 Pieces = Iterator[tuple[int, bytes]]
 """What the extents with data hold, in order, each with its offset."""
@@ -117,3 +119,11 @@ class OrderedUpload(OpenDisk):
                     self._next += len(piece)
                     self._changed.notify_all()
                 yield offset, piece
+
+
+def check_taken(status: int, name: str) -> None:
+    """Of the answer to an upload. Raises TargetFull, HostError."""
+    if status == _NO_ROOM:
+        raise TargetFull(f"there is no room for {name}")
+    if status not in _ACCEPTED:
+        raise HostError(f"{name} cannot be written: the host answers HTTP {status}")
