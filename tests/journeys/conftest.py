@@ -1,4 +1,4 @@
-"""Servers that tests start, kill and start again."""
+"""Servers that tests start, kill and start again, and the browser that looks at them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from restorium.cli.demo.server import DemoServer, start_server
+from tests.support.browser import chromium
 from tests.support.live import Starter
 
 
@@ -25,3 +27,9 @@ def start(tmp_path: Path) -> Iterator[Starter]:
         if server.process.poll() is None:
             server.process.kill()
             server.process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened

@@ -22,7 +22,7 @@ from restorium.cli.client import Client, connect
 from restorium.cli.demo.server import DemoServer, start_server
 from restorium.vocabulary.clock import SystemClock
 from restorium.vocabulary.sessions import RestorePhase
-from tests.support.browser import Visitor, check, chromium, visitor
+from tests.support.browser import Visitor, check, visitor
 from tests.support.live import back_up, lived_in
 from tests.support.waiting import wait_until
 
@@ -84,12 +84,6 @@ def _drill(client: Client, sandbox: Path) -> None:
 
 def _wait_for_drill(client: Client, run_id: str) -> None:
     wait_until(lambda: client.get(f"/drill-runs/{run_id}")["state"] == "Stopped", timeout=60)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from restorium.cli.client import Client, connect
 from restorium.cli.demo.server import DemoServer, start_server
-from tests.support.browser import Visitor, check, chromium, visitor
+from tests.support.browser import Visitor, check, visitor
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
@@ -52,12 +52,6 @@ def _set_up(client: Client, folder: Path) -> None:
     client.post("/jobs", {"name": "old", "repository_id": kept["id"], "vms": vms})
     plan = {"name": "old", "sandbox_host_id": sandbox, "objective_seconds": 900, "percent": 10}
     client.post("/drill-plans", plan)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from restorium.cli.client import connect
 from restorium.cli.demo.server import DemoServer, start_server
 from restorium.vault import Key, Vault
 from restorium.vocabulary.errors import WrongKey
-from tests.support.browser import Visitor, check, chromium, visitor
+from tests.support.browser import Visitor, check, visitor
 from tests.support.disks import MIB
 from tests.support.live import back_up, set_up
 
@@ -41,12 +41,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
         yield running
     finally:
         running.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

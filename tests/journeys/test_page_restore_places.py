@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, expect
 from restorium.cli.client import Client, connect
 from restorium.cli.demo.server import DemoServer, start_server
 from tests.support.boots import SECTOR, boot_sector
-from tests.support.browser import Visitor, check, chromium, visitor
+from tests.support.browser import Visitor, check, visitor
 from tests.support.disks import MIB
 from tests.support.labs.hyperv.lab import PASSWORD, USERNAME, HyperVLab
 from tests.support.labs.qemu import QemuLab
@@ -66,12 +66,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Site]:
             yield _Site(folder, qemu, hyperv, server)
         finally:
             server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture
