@@ -69,7 +69,7 @@ def test_whatever_changes_a_session_is_seen_once(database: Database, point: Row)
         lambda connection: restore_sessions.enter_phase(connection, first, RestorePhase.COPYING),
         lambda connection: restore_sessions.record_disk(connection, first, "a", copied_bytes=5),
         lambda connection: restore_sessions.restart_disk(connection, first, "a"),
-        lambda connection: restore_sessions.assign(connection, first, "w1"),
+        lambda connection: restore_sessions.take(connection, first, "w1"),
         lambda connection: restore_sessions.add_event(connection, first, "info", "said"),
         lambda connection: restore_sessions.request_cancel(connection, first),
         lambda connection: restore_sessions.advance(

@@ -93,7 +93,7 @@ def test_a_run_tells_what_it_made(database: Database, job: Row, vms: list[JobVm]
     with database.write() as connection:
         record_point(connection, job, vms, session.id, START)
         job_sessions.advance(connection, session.id, SessionState.WORKING)
-        job_sessions.assign(connection, session.id, "w1")
+        job_sessions.take(connection, session.id, "w1")
         clock.advance(9)
         job_sessions.advance(
             connection,
@@ -105,7 +105,7 @@ def test_a_run_tells_what_it_made(database: Database, job: Row, vms: list[JobVm]
         row = job_sessions.listing.one(connection, session.id, EVERYTHING)
     assert row is not None
     assert (row.restore_point_id, row.restore_point_name) == (session.id, "nightly@04:05:06")
-    assert (row.progress, row.worker_id, row.ended_at) == (100, "w1", START + timedelta(seconds=9))
+    assert (row.progress, row.hold, row.ended_at) == (100, "w1", START + timedelta(seconds=9))
 
 
 def test_progress_rises_to_99_until_the_run_has_succeeded(database: Database, job: Row) -> None:

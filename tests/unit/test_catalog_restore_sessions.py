@@ -94,7 +94,7 @@ def test_a_failure_keeps_its_reason_and_its_progress(
         restore_sessions.plan(connection, session_id, [NewDisk("disk-0", 4000, 1000)])
         restore_sessions.advance(connection, session_id, SessionState.WORKING)
         restore_sessions.enter_phase(connection, session_id, RestorePhase.COPYING)
-        restore_sessions.assign(connection, session_id, "w1")
+        restore_sessions.take(connection, session_id, "w1")
         restore_sessions.record_disk(connection, session_id, "disk-0", checkpoint=64, copied_bytes=500)
         clock.advance(5)
         restore_sessions.advance(
@@ -108,7 +108,7 @@ def test_a_failure_keeps_its_reason_and_its_progress(
         )
         row = restore_sessions.get(connection, session_id)
     assert (row.reason_code, row.reason, row.hint) == ("target-full", "no space in /srv", "Free space.")
-    assert (row.phase, row.worker_id, row.done_bytes, row.planned_bytes) == (
+    assert (row.phase, row.hold, row.done_bytes, row.planned_bytes) == (
         RestorePhase.COPYING,
         "w1",
         250,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from restorium.catalog import backups, points, restore_sessions, retention
+from restorium.catalog import backups, manifests, points, restore_sessions, retention
 from restorium.catalog.database import Database
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Row, Visibility
@@ -67,7 +67,7 @@ class Kept:
 
     def manifests(self) -> list[str]:
         with self.database.read() as connection:
-            return list(retention.manifests_left(connection, self.job.repository_id))
+            return list(manifests.expired(connection, self.job.repository_id))
 
 
 @pytest.fixture
@@ -143,5 +143,5 @@ def test_manifests_are_noted_until_they_are_removed(kept: Kept) -> None:
     first, second = kept.manifests()
     for _ in range(2):
         with kept.database.write() as connection:
-            retention.manifest_removed(connection, kept.job.repository_id, first)
+            manifests.removed(connection, kept.job.repository_id, first)
         assert kept.manifests() == [second]

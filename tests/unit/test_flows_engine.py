@@ -12,14 +12,16 @@ from uuid import UUID
 import pytest
 
 from restorium.catalog import drill_runs, job_sessions, workers
-from restorium.flows import backup, drills, engine, repositories
+from restorium.flows import backup, drills, durable, engine, repositories
 from restorium.flows.capturing import Capturing
 from restorium.flows.drilling import Drilling
 from restorium.flows.durable import Interrupted
 from restorium.hosts.image_folder import ImageFolder
 from restorium.vault import Vault
+from restorium.vault.backup import BackupWriter
+from restorium.vault.storage import Storage
 from restorium.vocabulary.errors import HostError
-from restorium.vocabulary.sessions import SessionState
+from restorium.vocabulary.sessions import SessionResult, SessionState
 from tests.support.drills import Drills
 from tests.support.flows import CALLER, KEY, Site, make_vm
 from tests.support.waiting import wait_until
@@ -127,7 +129,7 @@ def _taken_over(
 
     def late(self: Any, *arguments: Any) -> Any:
         with site.database.write() as connection:
-            rows.assign(connection, session_of(self), "another worker")
+            rows.take(connection, session_of(self), "another worker")
         try:
             return method(self, *arguments)
         except Interrupted:
@@ -151,6 +153,49 @@ def test_backup_that_another_worker_has_taken_over_leaves_no_point(
     assert not list((site.folder / "vault").glob("points/*"))
     with site.database.read() as connection:
         assert job_sessions.get(connection, session_id).state is SessionState.WORKING
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("work", "late", "of"),
+    [(Capturing, "_store", ""), (BackupWriter, "commit", ""), (Storage, "put", "points/")],
+)
+def test_backup_whose_worker_was_thought_dead_and_took_it_up_again_makes_one_point(
+    site: Site, monkeypatch: pytest.MonkeyPatch, work: type, late: str, of: str
+) -> None:
+    """The first attempt goes on with ``late`` once the second one, in the same process, is over."""
+    make_vm(site.images, "web")
+    job = site.set_up(["web"])
+    site.engine.start()
+    method = getattr(work, late)
+    attempts: list[object] = []
+    first_is_over = threading.Event()
+
+    def stopped() -> bool:
+        return site.job_session(session_id).state is SessionState.STOPPED
+
+    def delayed(self: Any, *arguments: Any) -> Any:
+        if of and not arguments[0].startswith(of):
+            return method(self, *arguments)
+        attempts.append(self)
+        if len(attempts) > 1:
+            return method(self, *arguments)
+        assert durable.take_over(())
+        wait_until(stopped, timeout=20)
+        try:
+            return method(self, *arguments)
+        finally:
+            first_is_over.set()
+
+    monkeypatch.setattr(work, late, delayed)
+    session_id = backup.start(site.engine, job, CALLER)
+    assert first_is_over.wait(30)
+    session = site.job_session(session_id)
+    assert (session.state, session.result) == (SessionState.STOPPED, SessionResult.SUCCESS)
+    [point] = site.points()
+    vault = site.folder / "vault" / "points"
+    wait_until(lambda: [path.name for path in vault.iterdir()] == [point.vault_point])
+    assert len(attempts) == 2
 
 
 @pytest.mark.slow

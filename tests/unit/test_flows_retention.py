@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from restorium.catalog import jobs, retention, tables
+from restorium.catalog import jobs, manifests, points, tables
 from restorium.flows import retention as flows
 from restorium.vault import Vault
 from restorium.vocabulary.errors import Conflict, NotFound, PointLocked, RestoriumError, StorageUnavailable
@@ -36,6 +36,21 @@ def _repository(site: Site) -> Vault:
     with site.database.read() as connection:
         [job] = jobs.list_all(connection)
     return site.engine.vault(job.repository_id)
+
+
+@pytest.mark.slow
+def test_what_a_run_wrote_and_could_not_record_goes_with_the_next(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = site.set_up(["web"])
+    site.engine.start()
+    with monkeypatch.context() as broken:
+        broken.setattr(points, "record", lambda *_, **__: 1 // 0)
+        run = site.back_up(job_id)
+    assert (run.result, site.points()) == (SessionResult.FAILED, [])
+    assert len(_repository(site).points()) == 1
+    site.back_up(job_id)
+    assert _repository(site).points() == [point.vault_point for point in site.points()]
 
 
 def test_run_removes_what_is_kept_no_longer_and_what_is_left_restores(site: Site) -> None:
@@ -91,9 +106,7 @@ def test_crash_between_catalog_and_repository_leaves_nothing_behind(
         def die(*_: object) -> None:
             raise KeyboardInterrupt
 
-        dying.setattr(
-            retention, "manifest_removed", die
-        )  # the first manifest is gone, and that not yet noted
+        dying.setattr(manifests, "removed", die)  # the first manifest is gone, and that not yet noted
         with pytest.raises(KeyboardInterrupt):
             flows.apply(site.engine, run.id)
     assert [point.vault_point for point in site.points()] == [newest]
@@ -103,7 +116,7 @@ def test_crash_between_catalog_and_repository_leaves_nothing_behind(
         assert vault.points() == [newest]
     with site.database.read() as connection:
         job = jobs.get(connection, job_id)
-        assert list(retention.manifests_left(connection, job.repository_id)) == []
+        assert list(manifests.expired(connection, job.repository_id)) == []
     assert first not in vault.points()
 
 

@@ -23,7 +23,7 @@ from restorium.vocabulary.sessions import SessionResult, SessionState
 __all__ = [
     "add_event",
     "advance",
-    "assign",
+    "take",
     "create",
     "events",
     "get",
@@ -35,7 +35,7 @@ __all__ = [
 
 _sessions = SessionTable(drill_runs, "drill run")
 get = _sessions.get
-assign = _sessions.assign
+take = _sessions.take
 request_cancel = _sessions.request_cancel
 unfinished = _sessions.unfinished
 

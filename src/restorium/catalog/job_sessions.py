@@ -33,7 +33,7 @@ from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessi
 __all__ = [
     "add_event",
     "advance",
-    "assign",
+    "take",
     "create",
     "create_import",
     "create_quick",
@@ -55,7 +55,7 @@ __all__ = [
 
 _sessions = SessionTable(job_sessions, "job session")
 get = _sessions.get
-assign = _sessions.assign
+take = _sessions.take
 request_cancel = _sessions.request_cancel
 unfinished = _sessions.unfinished
 _ZIP, _IMPORT = "VeeamZip", "Import"

@@ -26,7 +26,7 @@ __all__ = [
     "NewDisk",
     "add_event",
     "advance",
-    "assign",
+    "take",
     "create",
     "disks",
     "enter_phase",
@@ -43,7 +43,7 @@ __all__ = [
 
 _sessions = SessionTable(restore_sessions, "restore session")
 get = _sessions.get
-assign = _sessions.assign
+take = _sessions.take
 request_cancel = _sessions.request_cancel
 _NAMES = {
     RestoreKind.VM: "{vm}@{at:%Y-%m-%d %H:%M:%S}",

@@ -14,12 +14,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import rows
+from restorium.catalog import manifests, rows
 from restorium.catalog.listing import Row
 from restorium.catalog.surroundings import now
 from restorium.catalog.tables import (
     backups,
-    expired_manifests,
     restore_points,
     restore_sessions,
     vapp_restore_points,
@@ -81,8 +80,7 @@ def remove_vm_point(connection: Connection, vm_point_id: UUID) -> None:
         )
     restore_point = rows.get(connection, restore_points, "restore point", point.restore_point_id)
     repository_id = rows.get(connection, backups, "backup", restore_point.backup_id).repository_id
-    noted = {"repository_id": repository_id, "vault_point": point.vault_point}
-    connection.execute(sa.insert(expired_manifests).values(noted))
+    manifests.expire(connection, repository_id, [point.vault_point])
     connection.execute(sa.delete(vm_restore_points).where(vm_restore_points.c.id == point.id))
     in_vapp = vm_restore_points.c.vapp_restore_point_id == vapp_restore_points.c.id
     in_point = vm_restore_points.c.restore_point_id == restore_points.c.id
@@ -110,34 +108,13 @@ def _remove(connection: Connection, backup: Row, found: Sequence[Any]) -> list[s
         return []
     of_found = vm_restore_points.c.restore_point_id.in_([point.id for point in found])
     # Locked, so that no restore begins with one of them; one that has begun is seen from here on.
-    manifests = connection.execute(sa.select(vm_restore_points).where(of_found).with_for_update()).all()
+    vm_points = connection.execute(sa.select(vm_restore_points).where(of_found).with_for_update()).all()
     read = set(connection.execute(_read_by_restores().where(of_found)).scalars())
     gone = [point for point in found if point.id not in read]
-    noted = [
-        {"repository_id": backup.repository_id, "vault_point": vm.vault_point}
-        for vm in manifests
-        if vm.restore_point_id not in read
-    ]
-    if noted:
-        connection.execute(sa.insert(expired_manifests), noted)
+    names = [vm.vault_point for vm in vm_points if vm.restore_point_id not in read]
+    manifests.expire(connection, backup.repository_id, names)
     connection.execute(sa.delete(restore_points).where(restore_points.c.id.in_([each.id for each in gone])))
     return [point.name for point in gone]
-
-
-def manifests_left(connection: Connection, repository_id: UUID) -> Sequence[str]:
-    """Names of manifests that are still to be removed from a repository, the oldest first."""
-    column = expired_manifests.c.vault_point
-    statement = sa.select(column).where(expired_manifests.c.repository_id == repository_id).order_by(column)
-    return connection.execute(statement).scalars().all()
-
-
-def manifest_removed(connection: Connection, repository_id: UUID, vault_point: str) -> None:
-    """Note that a manifest is not in its repository any more."""
-    connection.execute(
-        sa.delete(expired_manifests).where(
-            expired_manifests.c.repository_id == repository_id, expired_manifests.c.vault_point == vault_point
-        )
-    )
 
 
 def _expired(connection: Connection, backup_id: UUID, retention: Retention, zone: tzinfo) -> list[Row]:

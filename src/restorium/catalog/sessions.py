@@ -58,12 +58,12 @@ class SessionTable:
         present = self.get(connection, session_id).state
         raise IllegalTransition(f"{self._kind} {session_id} is {present} and cannot become {state}")
 
-    def assign(self, connection: Connection, session_id: UUID, worker_id: str) -> None:
-        """Note who works on a session that is not Stopped."""
+    def take(self, connection: Connection, session_id: UUID, hold: str) -> None:
+        """Take a session that is not Stopped from whoever has it."""
         connection.execute(
             sa.update(self._table)
             .where(self._table.c.id == session_id, self._table.c.state != SessionState.STOPPED)
-            .values(worker_id=worker_id)
+            .values(hold=hold)
         )
 
     def request_cancel(self, connection: Connection, session_id: UUID) -> Row:

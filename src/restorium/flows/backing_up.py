@@ -69,17 +69,21 @@ def _size_of(task: Row, files: Sequence[str]) -> dict[tuple[UUID, str], int]:
 
 
 class BackingUp:
-    """One run at work. planned: what ``plan`` gave. Its methods are called inside steps of the flow."""
+    """One run at work. hold: of the session. planned: what ``plan`` gave.
 
-    def __init__(self, engine: Engine, session_id: UUID, planned: dict[str, Any]) -> None:
+    Its methods are called inside steps of the flow.
+    """
+
+    def __init__(self, engine: Engine, session_id: UUID, hold: str, planned: dict[str, Any]) -> None:
         self._engine = engine
         self._session_id = session_id
+        self._hold = hold
         self._moment = datetime.fromisoformat(planned["moment"])
         self.vms = list(_planned_vms(planned["vms"]))
 
     def capture(self, vm: PlannedVm) -> Captured:
         """Back up one VM. See Capturing.capture."""
-        return Capturing(self._engine, self._session_id, self._moment, vm).capture()
+        return Capturing(self._engine, self._session_id, self._hold, self._moment, vm).capture()
 
     def give_up(self, vm: PlannedVm, failure: StepFailed) -> None:
         """Note why a VM could not be backed up."""

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.engine import Connection
 
-from restorium.catalog import job_sessions, jobs, repositories, schedules
+from restorium.catalog import job_sessions, jobs, manifests, repositories, schedules
 from restorium.catalog.jobs import JobVm
 from restorium.catalog.listing import Row
 from restorium.flows import retention
@@ -122,9 +122,9 @@ def cancel(engine: Engine, session_id: UUID) -> None:
     _sessions.cancel(engine, session_id)
 
 
-def _carry_out(engine: Engine, session_id: UUID) -> Outcome:
+def _carry_out(engine: Engine, session_id: UUID, hold: str) -> Outcome:
     planned = engine.step("plan", lambda: plan(engine, session_id))
-    work = BackingUp(engine, session_id, planned)
+    work = BackingUp(engine, session_id, hold, planned)
     captured: list[Captured] = []
     failures: list[tuple[str, StepFailed]] = []
     for vm in work.vms:
@@ -175,6 +175,7 @@ def _stop(connection: Connection, session_id: UUID, outcome: Outcome) -> None:
         job_sessions.end_task(
             connection, task.id, SessionResult.FAILED, reason_code=outcome.reason_code, reason=outcome.reason
         )
+    manifests.release(connection, session_id)
     schedules.run_ended(connection, session)
 
 

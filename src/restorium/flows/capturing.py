@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any, TypedDict
 from uuid import UUID
 
-from restorium.catalog import backups, job_sessions, points
+from restorium.catalog import backups, job_sessions, manifests, points
 from restorium.catalog.listing import Row
 from restorium.flows import descriptions
 from restorium.flows.control import Control, is_cancelled
+from restorium.flows.durable import Interrupted
 from restorium.flows.engine import Engine
 from restorium.hosts.image_files import open_images
 from restorium.hosts.interface import Chain, OpenVm, Tracked
 from restorium.vault import BackupStats, BackupWriter, DiskRecord, PointDescription, Vault
 from restorium.vocabulary.errors import DataCorrupt, NotFound
-from restorium.vocabulary.sessions import SessionResult, TaskSessionState
+from restorium.vocabulary.sessions import SessionResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,12 @@ _UNTRACKED = Tracked()
 
 
 class Capturing:
-    """One VM at work. moment: of the run's restore point."""
+    """One VM at work. hold: of the session. moment: of the run's restore point."""
 
-    def __init__(self, engine: Engine, session_id: UUID, moment: datetime, vm: PlannedVm) -> None:
+    def __init__(self, engine: Engine, session_id: UUID, hold: str, moment: datetime, vm: PlannedVm) -> None:
         self._engine = engine
         self._session_id = session_id
+        self._hold = hold
         self._moment = moment
         self._vm = vm
         with engine.database.write() as connection:
@@ -91,7 +93,7 @@ class Capturing:
         with self._engine.database.read() as connection:
             tasks = job_sessions.tasks(connection, self._session_id)
         task = next(each for each in tasks if each.id == self._vm.task_id)
-        captured = None if task.state is TaskSessionState.PENDING else self._committed(task)
+        captured = self._committed(task)
         if captured is None:
             parents = self._parents()
             with self._opened(parents) as opened:
@@ -109,7 +111,7 @@ class Capturing:
         return self._engine.host(self._vm.host_id).open_vm(self._vm.ref, chain)
 
     def _store(self, opened: OpenVm, parents: _Parents) -> Captured:
-        """Write the disks, then the manifest, in which the VM's task is named: so it is found again."""
+        """Write the disks, then the manifest, whose name is noted before it is there: so it is found again."""
         disks = opened.description.disks
         total = sum(disk.size for disk in disks)
         with self._engine.database.write() as connection:
@@ -139,13 +141,12 @@ class Capturing:
                 "full": not parents.disks,
             }
             kept = descriptions.to_json(opened.description) | {
-                "task": str(self._vm.task_id),
                 "sizes": sizes,
                 "tracking": {
                     key: each.token for key, each in opened.tracked.items() if each.token is not None
                 },
             }
-            name = writer.commit(PointDescription(kept, self._moment, records))
+            name = writer.commit(PointDescription(kept, self._moment, records), self._promise)
             self._note(writer.stats)
             return self._captured(kept, name, writer.stats.stored_bytes, sizes)
 
@@ -165,15 +166,22 @@ class Capturing:
             )
 
     def _committed(self, task: Row) -> Captured | None:
-        """What an attempt before a crash committed; manifests are looked through from the newest on."""
-        for name in reversed(self._vault.points()):
-            description = self._vault.point(name).description
-            if description.created < self._moment.replace(microsecond=0):  # names sort by whole seconds
-                break
-            if description.vm.get("task") == str(task.id):
-                vm = description.vm
-                return self._captured(vm, name, task.stored_bytes, vm["sizes"])
-        return None
+        """What an attempt before a crash committed. What it promised and did not commit is replaced."""
+        if task.vault_point is None:
+            return None
+        try:
+            vm = self._vault.point(task.vault_point).description.vm
+        except (NotFound, DataCorrupt):
+            return None
+        return self._captured(vm, task.vault_point, task.stored_bytes, vm["sizes"])
+
+    def _promise(self, name: str) -> None:
+        with self._engine.database.write() as connection:
+            promised = manifests.promise(
+                connection, self._session_id, self._vm.task_id, name, hold=self._hold
+            )
+        if not promised:
+            raise Interrupted
 
     def _parents(self) -> _Parents:
         """The VM's newest point of the job, on which this one builds; empty before the first."""
@@ -203,7 +211,7 @@ class Capturing:
                     job_sessions.record_progress(connection, self._session_id, percent)
 
         engine = self._engine
-        asked = partial(is_cancelled, engine.database, job_sessions, self._session_id, engine.worker_id)
+        asked = partial(is_cancelled, engine.database, job_sessions, self._session_id, self._hold)
         return Control(engine, asked, report)
 
     def _note(self, stats: BackupStats) -> None:

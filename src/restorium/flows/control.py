@@ -53,14 +53,14 @@ class Rows(Protocol):
     def get(self, connection: Connection, session_id: UUID) -> Row: ...
 
 
-def is_cancelled(database: Database, rows: Rows, session_id: UUID, worker_id: str) -> bool:
+def is_cancelled(database: Database, rows: Rows, session_id: UUID, hold: str) -> bool:
     """Whether a session is asked to end.
 
-    Raises NotFound, and Interrupted if another worker has taken the session over, having thought this one dead.
+    Raises NotFound, and Interrupted if that hold of the session has been lost: its worker was thought dead.
     """
     with database.read() as connection:
         session = rows.get(connection, session_id)
-    if session.worker_id != worker_id:
+    if session.hold != hold:
         raise Interrupted
     asked: bool = session.cancel_requested
     return asked

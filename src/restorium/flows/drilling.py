@@ -33,11 +33,15 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Drilling:
-    """One run at work. All but ``vm_ids`` is of one VM, by its id in the run; called inside steps of the flow."""
+    """One run at work, by who has the ``hold`` of it.
 
-    def __init__(self, engine: Engine, run_id: UUID) -> None:
+    All but ``vm_ids`` is of one VM, by its id in the run; called inside steps of the flow.
+    """
+
+    def __init__(self, engine: Engine, run_id: UUID, hold: str) -> None:
         self._engine = engine
         self._run_id = run_id
+        self._hold = hold
 
     def vm_ids(self) -> list[str]:
         """The VMs of the run, in its order."""
@@ -200,7 +204,7 @@ class Drilling:
             drill_runs.add_event(connection, self._run_id, level, message)
 
     def _is_cancelled(self) -> bool:
-        return is_cancelled(self._engine.database, drill_runs, self._run_id, self._engine.worker_id)
+        return is_cancelled(self._engine.database, drill_runs, self._run_id, self._hold)
 
     def _control(self) -> Control:
         return Control(self._engine, self._is_cancelled)

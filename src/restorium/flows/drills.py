@@ -71,8 +71,8 @@ def cancel(engine: Engine, run_id: UUID) -> None:
     _sessions.cancel(engine, run_id)
 
 
-def _carry_out(engine: Engine, run_id: UUID) -> Outcome:
-    work = Drilling(engine, run_id)
+def _carry_out(engine: Engine, run_id: UUID, hold: str) -> Outcome:
+    work = Drilling(engine, run_id, hold)
     results: list[SessionResult] = []
     for vm_id in map(UUID, engine.step("VMs", work.vm_ids)):
         failure = _restore_and_check(engine, work, vm_id)

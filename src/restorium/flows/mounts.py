@@ -102,7 +102,6 @@ def _begin(
     begun = restore_sessions.advance(connection, session.id, SessionState.WORKING)
     webhooks.tell(engine, connection, "restore", "started", begun)
     restore_sessions.enter_phase(connection, session.id, RestorePhase.MOUNTED)
-    restore_sessions.assign(connection, session.id, engine.worker_id)
     return mounts.create(connection, logon, point.id, session.id, number=number)
 
 

@@ -93,11 +93,12 @@ def cancel(engine: Engine, session_id: UUID) -> None:
     _sessions.cancel(engine, session_id)
 
 
-def _carry_out(engine: Engine, session_id: UUID) -> Outcome:
-    if engine.attempt(lambda: Restoring(engine, session_id).spec).instant:
-        with InstantRestoring(engine, session_id) as instant:
-            return _bring_about(engine, instant, _run_at_once)
-    return _bring_about(engine, Restoring(engine, session_id), _restore)
+def _carry_out(engine: Engine, session_id: UUID, hold: str) -> Outcome:
+    whole = Restoring(engine, session_id, hold)
+    if not engine.attempt(lambda: whole.spec).instant:
+        return _bring_about(engine, whole, _restore)
+    with InstantRestoring(engine, session_id, hold) as instant:
+        return _bring_about(engine, instant, _run_at_once)
 
 
 def _bring_about(engine: Engine, work: Work, course: Callable[[Work], None]) -> Outcome:

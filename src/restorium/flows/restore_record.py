@@ -14,12 +14,12 @@ from restorium.vocabulary.sessions import RestorePhase, SessionResult
 
 
 class RestoreRecord:
-    """The record of one restore session. Every method may be repeated."""
+    """The record of one restore session, by who has the ``hold`` of it. Every method may be repeated."""
 
-    def __init__(self, database: Database, session_id: UUID, worker_id: str) -> None:
+    def __init__(self, database: Database, session_id: UUID, hold: str) -> None:
         self._database = database
         self._session_id = session_id
-        self._worker_id = worker_id
+        self._hold = hold
 
     def session(self) -> Row:
         """Raises NotFound."""
@@ -28,7 +28,7 @@ class RestoreRecord:
 
     def is_cancelled(self) -> bool:
         """Raises as ``control.is_cancelled``."""
-        return control.is_cancelled(self._database, restore_sessions, self._session_id, self._worker_id)
+        return control.is_cancelled(self._database, restore_sessions, self._session_id, self._hold)
 
     def enter(self, phase: RestorePhase, *, restored_ref: str | None = None) -> None:
         with self._database.write() as connection:

@@ -45,14 +45,14 @@ _OF_ONE_DISK = {error.code for error in (ChunkMissing, DataCorrupt, Verification
 class Restoring:
     """One restore at work. What is called a step by its name is one; all else is called inside of one.
 
-    The disks that cannot be restored are left out, and ``failures`` says why, by key.
+    hold: of the session. The disks that cannot be restored are left out, and ``failures`` says why, by key.
     """
 
-    def __init__(self, engine: Engine, session_id: UUID) -> None:
+    def __init__(self, engine: Engine, session_id: UUID, hold: str) -> None:
         self.failures: dict[str, StepFailed] = {}
         self._engine = engine
         self._session_id = session_id
-        self._record = RestoreRecord(engine.database, session_id, engine.worker_id)
+        self._record = RestoreRecord(engine.database, session_id, hold)
         self._name: str | None = None
         self._description: VmDescription | None = None
 

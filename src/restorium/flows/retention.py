@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from restorium.catalog import backups, job_sessions, jobs, retention, schedules
+from restorium.catalog import backups, job_sessions, jobs, manifests, retention, schedules
 from restorium.flows import audit
 from restorium.flows.audit import Act
 from restorium.flows.engine import Engine
@@ -70,11 +70,11 @@ def remove_point(engine: Engine, point_id: UUID) -> None:
 def remove_manifests(engine: Engine, repository_id: UUID) -> None:
     """Remove the manifests that nothing in the catalog names any more. Raises VaultError."""
     with engine.database.read() as connection:
-        left = retention.manifests_left(connection, repository_id)
+        left = manifests.expired(connection, repository_id)
     for name in left:
         try:
             engine.vault(repository_id).delete_point(name)
         except PointLocked:
             continue  # until a later run
         with engine.database.write() as connection:
-            retention.manifest_removed(connection, repository_id, name)
+            manifests.removed(connection, repository_id, name)

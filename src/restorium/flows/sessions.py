@@ -42,7 +42,7 @@ class Rows(Protocol):
 
     def get(self, connection: Connection, session_id: UUID) -> Row: ...
     def unfinished(self, connection: Connection) -> Sequence[Row]: ...
-    def assign(self, connection: Connection, session_id: UUID, worker_id: str) -> None: ...
+    def take(self, connection: Connection, session_id: UUID, hold: str) -> None: ...
     def request_cancel(self, connection: Connection, session_id: UUID) -> Row: ...
     def add_event(self, connection: Connection, session_id: UUID, level: str, message: str) -> None: ...
     def advance(self, connection: Connection, session_id: UUID, state: SessionState) -> Row: ...
@@ -53,7 +53,8 @@ class SessionFlows:
 
     name: of the flow, for good: flows that an earlier release began are found by it. rows: the catalog's
     module. told_as: what webhooks call them. repository_of: the repository that a session works on, whose limit
-    its flow obeys. carry_out: does the work in steps. stop: moves a session to Stopped, with what belongs to it.
+    its flow obeys. carry_out: does the work in steps, for as long as the session's hold is the one that it is
+    given. stop: moves a session to Stopped, with what belongs to it.
     stopped: called after that in the same transaction.
     """
 
@@ -64,7 +65,7 @@ class SessionFlows:
         *,
         told_as: webhooks.Kind,
         repository_of: Callable[[Connection, Row], UUID],
-        carry_out: Callable[[Engine, UUID], Outcome],
+        carry_out: Callable[[Engine, UUID, str], Outcome],
         stop: Callable[[Connection, UUID, Outcome], None],
         stopped: Callable[[Engine, Connection, UUID], None] = lambda engine, connection, session_id: None,
     ) -> None:
@@ -127,18 +128,20 @@ class SessionFlows:
 
     def _run(self, flow_id: str) -> None:
         engine, session_id = Engine.current(), UUID(flow_id)
+        # Each time another: a worker that was thought dead may itself be the one that takes its flow up again.
+        hold = f"{engine.worker_id} {engine.clock.new_id()}"
         with engine.running():
-            if not engine.attempt(lambda: self._take_up(engine, session_id)):
+            if not engine.attempt(lambda: self._take_up(engine, session_id, hold)):
                 return
             try:
-                outcome = self._carry_out(engine, session_id)
+                outcome = self._carry_out(engine, session_id, hold)
             except StepFailed as failure:
                 outcome = Outcome.failed(failure)
             except Exception as error:  # noqa: BLE001  a bug must end the session as Failed, not leave it Working
                 outcome = Outcome.failed(StepFailed.of(error))
             engine.step("close", lambda: self._end(engine, session_id, outcome))
 
-    def _take_up(self, engine: Engine, session_id: UUID) -> bool:
+    def _take_up(self, engine: Engine, session_id: UUID, hold: str) -> bool:
         """Begin a session or go on with it; False if it has ended. Not a step: it is done at every start."""
         with engine.database.write() as connection:
             session = self._rows.get(connection, session_id)
@@ -153,7 +156,7 @@ class SessionFlows:
             elif session.state is not SessionState.STOPPED:
                 again = f"The {self._name} is taken up again after an interruption."
                 self._rows.add_event(connection, session_id, "warning", again)
-            self._rows.assign(connection, session_id, engine.worker_id)
+            self._rows.take(connection, session_id, hold)
         return session.state is not SessionState.STOPPED
 
     def _end(self, engine: Engine, session_id: UUID, outcome: Outcome) -> None:

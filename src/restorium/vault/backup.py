@@ -202,10 +202,13 @@ class BackupWriter:
                 self._count(BackupStats(read_bytes=check.run(reader)))
             return DiskRecord(key, reader.size, self._store_table(root))
 
-    def commit(self, description: PointDescription) -> str:
+    def commit(
+        self, description: PointDescription, announce: Callable[[str], None] = lambda name: None
+    ) -> str:
         """Make the point exist, once all it needs is on the storage to stay; returns its name.
 
-        Raises RepositoryFull, StorageUnavailable, and InvalidInput if two disks have one key.
+        announce: called with the name before anything is written under it.
+        Raises RepositoryFull, StorageUnavailable, InvalidInput if two disks have one key, and what ``announce`` raises.
         """
         keys = [disk.key for disk in description.disks]
         if len(set(keys)) != len(keys):
@@ -216,6 +219,7 @@ class BackupWriter:
         description = replace(description, locked_until=locked)
         name = manifests.new_name(description.created, self._random_bytes)
         content = manifests.seal(self._chunks.keyring, self._vault_id, name, description, self._random_bytes)
+        announce(name)
         storage = self._chunks.storage
         # From here on no prune takes away what the point needs; what one has decided before, the marks tell.
         storage.put(manifests.intent_name(name), content)

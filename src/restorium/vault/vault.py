@@ -194,8 +194,9 @@ class Vault:
         """
         object_name = manifests.object_name(name)
         self.check_deletable(name)
-        self._storage.delete(object_name, durable=True)
+        # In this order, a writer that is about to commit under this name finds out, and takes the point back.
         self._storage.delete(manifests.intent_name(name))
+        self._storage.delete(object_name, durable=True)
 
     def prune(
         self,

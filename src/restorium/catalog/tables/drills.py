@@ -44,7 +44,7 @@ drill_runs = sa.Table(
     sa.Column("requested_by", sa.Text, nullable=False),
     sa.Column("requested_from", sa.Text),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
-    sa.Column("worker_id", sa.Text),
+    sa.Column("hold", sa.Text),
     change_number(),
     sa.Index("ix_drill_runs_change", "change", "id"),
     sa.Index("ix_drill_runs_created_at", "created_at", "id"),

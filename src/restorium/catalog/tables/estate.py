@@ -187,6 +187,7 @@ vm_restore_points = sa.Table(
     sa.Index("ix_vm_restore_points_created_at", "created_at", "id"),
     sa.Index("ix_vm_restore_points_vm", "host_id", "vm_ref", "created_at"),
     sa.Index("ix_vm_restore_points_vm_name", "vm_name", "created_at"),
+    sa.Index("ix_vm_restore_points_vault_point", "vault_point"),
 )
 """One VM in one restore point. ``vault_point`` is the manifest's name in the repository, ``vapp_restore_point_id`` the
 vApp that it is one of, which goes with the same restore point.

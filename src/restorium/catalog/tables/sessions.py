@@ -38,7 +38,7 @@ job_sessions = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("hint", sa.Text),
     sa.Column("requested_by", sa.Text, nullable=False),
-    sa.Column("worker_id", sa.Text, info=VOLATILE),
+    sa.Column("hold", sa.Text, info=VOLATILE),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, info=VOLATILE),
     change_number(),
     sa.Index("ix_job_sessions_change", "change", "id"),
@@ -72,8 +72,10 @@ task_sessions = sa.Table(
     sa.Column("total_bytes", sa.BigInteger, nullable=False),
     sa.Column("read_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
     sa.Column("stored_bytes", sa.BigInteger, nullable=False, info=VOLATILE),
+    sa.Column("vault_point", sa.Text, info=VOLATILE),
     sa.Index("ix_task_sessions_created_at", "created_at", "id"),
 )
+"""One VM in one run. ``vault_point``: the manifest that is written for it, from just before on."""
 
 restore_sessions = sa.Table(
     "restore_sessions",
@@ -104,7 +106,7 @@ restore_sessions = sa.Table(
     sa.Column("requested_from", sa.Text),
     sa.Column("idempotency_key", sa.Text),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, info=VOLATILE),
-    sa.Column("worker_id", sa.Text, info=VOLATILE),
+    sa.Column("hold", sa.Text, info=VOLATILE),
     change_number(),
     sa.Column("measured_at", Instant, info=VOLATILE),
     sa.Column("speed", sa.BigInteger, info=VOLATILE),
