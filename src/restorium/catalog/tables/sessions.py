@@ -51,7 +51,8 @@ job_sessions = sa.Table(
 somebody asked for.
 
 ``repository_id`` is where it backs up to; ``delete_after`` becomes that of the backup that it makes.
-``image_files``: paths of the images that an import reads, in the order of the VM's disks.
+``image_files``: paths of the images that an import reads, in the order of the VM's disks. ``hold``: of the attempt that
+carries it out.
 """
 
 task_sessions = sa.Table(
