@@ -158,3 +158,21 @@ def test_a_vm_of_another_platform_runs_at_once(tmp_path: Path) -> None:
     finally:
         site.close()
         lab.close()
+
+
+def test_a_vm_that_ends_while_it_is_asked_is_told_as_ended(
+    estate: LibvirtEstate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran, killed = Virsh.run, threading.Event()
+
+    def running(virsh: Virsh, command: str, *arguments: str) -> str:
+        if command == "blockjob" and not killed.is_set():
+            killed.set()
+            estate.kill()
+        return ran(virsh, command, *arguments)
+
+    monkeypatch.setattr(Virsh, "run", running)
+    session = estate.site.restore_ended(estate.start())
+    assert session.result is SessionResult.FAILED
+    assert "ended before its disks were its own" in session.reason
+    estate.nothing_left()
