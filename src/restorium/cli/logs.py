@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 import structlog
 from structlog.typing import Processor
@@ -42,8 +43,23 @@ def configure_logs(level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.getLogger("asyncio").addFilter(_is_worth_telling)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """All but one fault of asyncio: a client that hangs up is no error.
+
+    Its transport tells its protocol twice of a connection that is reset as the last bytes leave; the second time fails.
+    """
+    trace = record.exc_info[2] if record.exc_info else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return True
+    code = trace.tb_frame.f_code
+    return (code.co_name, Path(code.co_filename).parent.name) != ("_call_connection_lost", "asyncio")
