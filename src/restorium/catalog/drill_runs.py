@@ -23,13 +23,13 @@ from restorium.vocabulary.sessions import SessionResult, SessionState
 __all__ = [
     "add_event",
     "advance",
-    "take",
     "create",
     "events",
     "get",
     "listing",
     "request_cancel",
     "running",
+    "take",
     "unfinished",
 ]
 

@@ -33,7 +33,6 @@ from restorium.vocabulary.sessions import SessionResult, SessionState, TaskSessi
 __all__ = [
     "add_event",
     "advance",
-    "take",
     "create",
     "create_import",
     "create_quick",
@@ -48,6 +47,7 @@ __all__ = [
     "running",
     "sessions_in_scope",
     "start_task",
+    "take",
     "task_listing",
     "tasks",
     "unfinished",

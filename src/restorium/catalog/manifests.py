@@ -7,7 +7,8 @@ of which nobody knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,8 +16,6 @@ from sqlalchemy.engine import Connection
 
 from restorium.catalog import rows
 from restorium.catalog.tables import expired_manifests, job_sessions, task_sessions, vm_restore_points
-
-_held = sa.exists().where(vm_restore_points.c.vault_point == expired_manifests.c.vault_point)
 
 
 def promise(connection: Connection, session_id: UUID, task_id: UUID, vault_point: str, *, hold: str) -> bool:
@@ -39,16 +38,16 @@ def promise(connection: Connection, session_id: UUID, task_id: UUID, vault_point
 def release(connection: Connection, session_id: UUID) -> None:
     """What a run promised, and no restore point holds now that it ends, is to go."""
     session = rows.get(connection, job_sessions, "job session", session_id)
-    promised = sa.select(task_sessions.c.vault_point).where(
-        task_sessions.c.job_session_id == session_id, task_sessions.c.vault_point.is_not(None)
-    )
-    held = sa.select(vm_restore_points.c.vault_point).where(vm_restore_points.c.vault_point.in_(promised))
-    left = connection.execute(promised.where(task_sessions.c.vault_point.not_in(held))).scalars().all()
+    column = task_sessions.c.vault_point
+    promised = sa.select(column).where(task_sessions.c.job_session_id == session_id, column.is_not(None))
+    left = connection.execute(promised.where(_no_point_holds(column))).scalars().all()
     expire(connection, session.repository_id, left)
 
 
-def expire(connection: Connection, repository_id: UUID, vault_points: Iterable[str]) -> None:
+def expire(connection: Connection, repository_id: UUID, vault_points: Collection[str]) -> None:
     """Note manifests that are to be removed from a repository."""
+    if not vault_points:
+        return
     known = set(
         connection.execute(
             sa.select(expired_manifests.c.vault_point).where(
@@ -64,7 +63,9 @@ def expire(connection: Connection, repository_id: UUID, vault_points: Iterable[s
 def expired(connection: Connection, repository_id: UUID) -> Sequence[str]:
     """Names of manifests that are still to be removed from a repository, the oldest first."""
     column = expired_manifests.c.vault_point
-    statement = sa.select(column).where(expired_manifests.c.repository_id == repository_id, sa.not_(_held))
+    statement = sa.select(column).where(
+        expired_manifests.c.repository_id == repository_id, _no_point_holds(column)
+    )
     return connection.execute(statement.order_by(column)).scalars().all()
 
 
@@ -75,3 +76,7 @@ def removed(connection: Connection, repository_id: UUID, vault_point: str) -> No
             expired_manifests.c.repository_id == repository_id, expired_manifests.c.vault_point == vault_point
         )
     )
+
+
+def _no_point_holds(vault_point: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    return sa.not_(sa.exists().where(vm_restore_points.c.vault_point == vault_point))

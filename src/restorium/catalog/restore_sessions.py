@@ -26,7 +26,6 @@ __all__ = [
     "NewDisk",
     "add_event",
     "advance",
-    "take",
     "create",
     "disks",
     "enter_phase",
@@ -38,6 +37,7 @@ __all__ = [
     "request_cancel",
     "restart_disk",
     "spec_of",
+    "take",
     "unfinished",
 ]
 
