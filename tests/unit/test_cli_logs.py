@@ -36,7 +36,8 @@ class _Answering(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._client.close()
-        self._transport.write(b"more")
+        while not self._transport.is_closing():  # the reset may take its time
+            self._transport.write(b"more")
 
 
 async def _serve() -> None:
@@ -47,6 +48,7 @@ async def _serve() -> None:
     client.setblocking(False)
     served.setblocking(False)
     transport, _ = await loop.create_connection(lambda: _Answering(client), sock=served)
+    transport.set_write_buffer_limits(0)  # there is room when all has been sent
     transport.write(bytes(_LARGE))
     while not transport.is_closing():
         with suppress(BlockingIOError):
